@@ -1,0 +1,1 @@
+"""Who may do what, and why.  Pure functions over plain values."""

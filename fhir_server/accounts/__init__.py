@@ -1,0 +1,1 @@
+"""The account life cycle: notice, activation, opposition, children, closing."""

@@ -1,0 +1,1 @@
+"""The health agenda: appointments, reminders, due dates."""

@@ -1,0 +1,1 @@
+"""Document exchange: PDSm, MHD, CDA."""

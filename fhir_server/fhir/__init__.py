@@ -1,0 +1,1 @@
+"""FHIR as such: outcomes, formats, dates, references, paths, patches, bundles.  Pure."""

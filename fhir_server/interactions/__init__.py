@@ -1,0 +1,1 @@
+"""The RESTful interactions, one file each; `routes` is the table of them."""

@@ -1,0 +1,1 @@
+"""Secure messaging over Communication."""

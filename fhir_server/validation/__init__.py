@@ -1,0 +1,1 @@
+"""Is it a good resource?  Pure functions over values."""
