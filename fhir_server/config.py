@@ -1,0 +1,107 @@
+"""Settings: one table, `FHIR_SERVER_<NAME>`; an unknown name stops the start.  And where the carried data lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+PREFIX = "FHIR_SERVER_"
+
+
+class ConfigError(Exception):
+    """A setting that is not known or cannot be read.  The message is one line, for the operator."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of the settings table."""
+
+    name: str
+    read: Callable[[str], Any]
+    default: Any
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that holds it."""
+        return PREFIX + self.name.upper()
+
+
+def _flag(text: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in known:
+        raise ValueError("expected true or false")
+    return known[text.lower()]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError("expected a whole number above 0")
+    return number
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("expected an http:// or https:// URL")
+    return text.rstrip("/")
+
+
+SETTINGS = (
+    Setting("mongodb_uri", str, None, "MongoDB to use as given (replica set or sharded); without it, one under the data dir."),
+    Setting("mongodb_database", str, "fhir", "Name of the database."),
+    Setting("base_url", _url, None, "Fixes every absolute URL, without `/fhir`; default http://HOST:PORT of the command."),
+    Setting("timezone", str, "Europe/Paris", "Zone of dates written without one."),
+    Setting("max_body_bytes", _positive, 16_000_000, "Largest request body; beyond it 413."),
+    Setting("max_bundle_entries", _positive, 5_000, "Largest batch or transaction; beyond it 413."),
+    Setting("max_count", _positive, 1_000, "Largest page of a search or a history."),
+    Setting("default_count", _positive, 20, "Page size when `_count` is not given."),
+    Setting("update_as_create", _flag, True, "PUT to an id that is not there creates it."),
+    Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
+    Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
+    Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process; a field per row of SETTINGS."""
+
+    mongodb_uri: str | None = None
+    mongodb_database: str = "fhir"
+    base_url: str | None = None
+    timezone: str = "Europe/Paris"
+    max_body_bytes: int = 16_000_000
+    max_bundle_entries: int = 5_000
+    max_count: int = 1_000
+    default_count: int = 20
+    update_as_create: bool = True
+    check_references: bool = False
+    query_timeout_ms: int = 20_000
+    log_level: str = "INFO"
+
+
+def from_environ(environ: Mapping[str, str]) -> Settings:
+    """Each setting from FHIR_SERVER_<NAME>, or its default.  Raises ConfigError on an unknown name or a bad value."""
+    table = {setting.variable: setting for setting in SETTINGS}
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    values: dict[str, Any] = {}
+    for name, value in sorted(given.items()):
+        if name not in table:
+            raise ConfigError(f"Unknown setting {name}; known: {', '.join(sorted(table))}.")
+        try:
+            values[table[name].name] = table[name].read(value)
+        except ValueError as error:
+            raise ConfigError(f"{name}={value!r}: {error}.") from None
+    return Settings(**values)
+
+
+def carried(folder: str) -> Path:
+    """`profiles`, `terminologies` or `seed_data`: beside the package in a checkout, else where the wheel put it."""
+    home = Path(__file__).resolve().parent.parent
+    return home / folder if (home / "setup.cfg").is_file() else home / f"fhir_server_{folder}"
+
+
+assert [field.name for field in fields(Settings)] == [setting.name for setting in SETTINGS]
