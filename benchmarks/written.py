@@ -1,0 +1,94 @@
+"""The documents that one create writes, as the replica set's own log shows them, for the ceiling to write as well.
+
+Reading them from the log keeps the ceiling honest without knowing how the server stores: a server that writes less
+gets a faster ceiling to be measured against, not a better figure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bson import Binary
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from benchmarks import data
+from benchmarks.ceiling import OBSERVATIONS
+
+Written = list[dict[str, Any]]
+SETTLE_SECONDS = 0.5
+
+
+def assumed() -> Written:
+    """What a create has to write at the least: the current version with its index, its history, and who did it."""
+    resource = data.observation(0, 0)
+    body, patient, code = data.encode(resource), data.patient_id(0), data.MEASURES[0].code
+    token = [code, f"{data.LOINC}|{code}"]
+    seen = {"patient": patient, "code": code, "date": resource["effectiveDateTime"]}
+    index = {"token": token, "category": ["vital-signs"], "status": ["final"], "at": [data.FIRST, data.FIRST]}
+    return [
+        {"collection": OBSERVATIONS, "document": {"_id": "", "body": body, "version": 1, **seen, "index": index}},
+        {"collection": "history", "document": {"_id": "", "body": body, "version": 1, "type": "Observation"}},
+        {
+            "collection": "audit",
+            "document": {
+                "_id": "",
+                "recorded": data.FIRST,
+                "actor": "operator",
+                "interaction": "create",
+                "entity": [f"Observation/{resource['id']}", f"Patient/{patient}"],
+                "hash": bytes(32),
+            },
+        },
+    ]
+
+
+def observed(client: MongoClient[dict[str, Any]], database: str, create: Callable[[], Any]) -> Written | None:
+    """The documents that `create` inserts into the database; None where the log cannot be read (a sharded cluster).
+
+    The one that holds the resource comes first, in the shape that the ceiling searches.
+    """
+    try:
+        before = client.admin.command("ping")["operationTime"]
+        create()
+        time.sleep(SETTLE_SECONDS)
+        log = client["local"]["oplog.rs"]
+        entries = list(log.find({"ts": {"$gt": before}}))
+    except (PyMongoError, KeyError):
+        return None
+    inserted = [
+        {"collection": operation["ns"].partition(".")[2], "document": operation["o"]}
+        for entry in entries
+        for operation in _operations(entry)
+        if operation["op"] == "i" and operation["ns"].partition(".")[0] == database
+    ]
+    # The largest is the current version: bytes and index; the log lists it wherever the transaction put it.
+    inserted.sort(key=lambda row: len(str(row["document"])), reverse=True)
+    if not inserted:
+        return None
+    current, *others = inserted
+    return [{"collection": OBSERVATIONS, "document": _searchable(current["document"])}, *others]
+
+
+def _operations(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The single operations of a log entry; a transaction is one entry that holds them all."""
+    if entry["op"] == "c":
+        yield from entry["o"].get("applyOps", ())
+        return
+    yield entry
+
+
+def _searchable(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its bytes under `body` and with the fields of the ceiling's one index."""
+    held = next((name for name, value in document.items() if isinstance(value, bytes | Binary)), None)
+    rest = {name: value for name, value in document.items() if name != held}
+    body = document[held] if held else data.encode(data.observation(0, 0))
+    return {
+        **rest,
+        "body": bytes(body),
+        "patient": data.patient_id(0),
+        "code": data.MEASURES[0].code,
+        "date": data.FIRST.isoformat(),
+    }
