@@ -16,6 +16,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pymongo.errors import PyMongoError
 from rich.console import Console
 
 from benchmarks import data, rows
@@ -48,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_names, default=NAMES, metavar="ROW,…", help=f"rows to run: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="a small store and two short rounds: does it run at all?")
     parser.add_argument("--concurrency", type=_whole, default=8, help="keep-alive connections (default 8)")
-    parser.add_argument("--seconds", type=float, help="length of one measure of one side (default 3)")
-    parser.add_argument("--rounds", type=_whole, help="measures of each side in each row (default 5)")
+    parser.add_argument("--seconds", type=float, help="length of one measure of one side (default 1.5)")
+    parser.add_argument("--rounds", type=_whole, help="measures of each side in each row (default 9)")
     parser.add_argument("--workers", type=_whole, default=2, help="worker processes of each side (default 2)")
     parser.add_argument(
         "--threads", type=_whole, default=8, help="threads of a ceiling's worker (default 8, as the server)"
@@ -76,8 +77,8 @@ def _plan(given: argparse.Namespace) -> Plan:
     return Plan(
         only=given.only,
         connections=given.concurrency,
-        seconds=given.seconds or (1.0 if given.quick else 3.0),
-        rounds=given.rounds or (2 if given.quick else 5),
+        seconds=given.seconds or (1.0 if given.quick else 1.5),
+        rounds=given.rounds or (2 if given.quick else 9),
         workers=given.workers,
         threads=given.threads,
         # Whole patients only, so that each has all of its series.
@@ -127,6 +128,10 @@ def main() -> int:
             mongodb = bench.mongodb_version()
     except BenchError as error:
         Console(stderr=True).print(f"benchmarks: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except PyMongoError as error:
+        said = str(error).partition(", Timeout:")[0]
+        Console(stderr=True).print(f"benchmarks: MongoDB: {said}", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         Console(stderr=True).print("benchmarks: stopped")

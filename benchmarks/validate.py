@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fhir_server.fhir.json import dumps, parse
-from fhir_server.validation.structure import faults
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import data, rows
+from fhir_server.fhir.json import dumps, parse
+from fhir_server.validation.structure import faults
 
 ROUNDS = 7
 ROUND_SECONDS = 0.15
