@@ -1,0 +1,350 @@
+"""One walk over a resource beside its R4 definition, which finds every structural fault at once.
+
+Judged: names, cardinality, lists and single values, one type of each choice, the formats of primitives, nulls and the
+`_x` beside a primitive, and the same in whatever is contained.  Not judged: codes, targets of references, invariants.
+
+A fault is placed by FHIRPath: `Observation.component[1].value.ofType(Quantity).value`.  An element that is missing has
+the path it would have.
+
+R4: json.html, conformance-rules.html#cardinality, formats.html#choice, valueset-issue-type.html
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from fhir_server.fhir import definitions
+from fhir_server.fhir.definitions import Element
+from fhir_server.fhir.outcome import Issue
+from fhir_server.fhir.types import TYPES
+from fhir_server.validation.primitives import FAULT, Fault, kind, shown
+
+#: After so many, the rest are left out: nobody reads them, and a hostile body could hold a million.
+LIMIT = 500
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_KEYWORDS = {"and", "div", "false", "implies", "mod", "or", "true", "xor"}
+_SPACE = re.compile(r"\s")
+
+
+class _Enough(Exception):
+    """The LIMIT is reached."""
+
+
+def faults(resource: Any) -> list[Issue]:
+    """Every structural fault of `resource`, a value parsed from JSON, in the order of its text."""
+    walk = _Walk()
+    try:
+        walk.resource(resource, "", None)
+    except _Enough:
+        more = f"These are the first {LIMIT} faults; the rest are left out."
+        walk.issues.append(Issue("incomplete", more, severity="information"))
+    except RecursionError:
+        walk.issues.append(Issue("too-costly", "The resource is nested too deeply."))
+    return walk.issues
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """What may stand under one key of an object."""
+
+    visit: Callable[[_Walk, _Slot, Any, dict[str, Any], str], None]
+    element: Element
+    step: str
+    """What the element adds to a path."""
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """An R4 structure, made ready for the walk."""
+
+    key: str
+    slots: dict[str, _Slot | None]
+    """By JSON key, `_x` included.  None: nothing to check."""
+    required: tuple[tuple[str, ...], ...]
+    """Of each group of keys, one must be there."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    issues: list[Issue] = field(default_factory=list)
+
+    def report(self, code: str, words: str, path: str) -> None:
+        if len(self.issues) >= LIMIT:
+            raise _Enough
+        self.issues.append(Issue(code, words, (path,)))
+
+    def resource(self, value: Any, path: str, holder: str | None) -> None:
+        """A resource: at the root (`holder` None), contained, in an entry or in a parameter."""
+        if not isinstance(value, dict):
+            self.report("structure", f"A resource is a JSON object, not {kind(value)}.", path or "Resource")
+            return
+        name = value.get("resourceType")
+        if not isinstance(name, str) or not definitions.is_resource(name):
+            where = f"{path or 'Resource'}.resourceType"
+            if "resourceType" in value:
+                near = _nearest(name, TYPES) if isinstance(name, str) else None
+                words = f"`resourceType`: {kind(name)} is not a resource type of R4"
+                self.report("value", words + (f"; did you mean `{near}`?" if near else "."), where)
+            else:
+                self.report("required", "`resourceType` is required: it says what the resource is.", where)
+            return
+        if holder == "contained" and "contained" in value:
+            words = "A contained resource may not contain others: put them all into the outer one (dom-2)."
+            self.report("invariant", words, f"{path}.contained")
+        self.members(value, _shape(name), path or name)
+
+    def members(self, value: dict[str, Any], shape: _Shape, path: str) -> None:
+        """The members of an object: each of them, then those that are missing."""
+        slots = shape.slots
+        chosen: dict[str, str] | None = None
+        for key, content in value.items():
+            try:
+                slot = slots[key]
+            except KeyError:
+                self.unknown(key, shape, path)
+                continue
+            if slot is None:
+                continue
+            if slot.element.choice:
+                if chosen is None:
+                    chosen = {}
+                name = slot.element.name
+                first = chosen.setdefault(slot.element.choice, name)
+                if first != name:
+                    choice = slot.element.choice.removesuffix("[x]")
+                    words = f"`{first}` and `{name}` are both there; at most one type of `{choice}` may be."
+                    self.report("structure", words, f"{path}.{choice}")
+            slot.visit(self, slot, content, value, path)
+        for keys in shape.required:
+            for key in keys:
+                if key in value:
+                    break
+            else:
+                self.missing(keys, shape, path)
+
+    def object(self, value: Any, structure: str, name: str, path: str) -> None:
+        """A complex element."""
+        if not isinstance(value, dict):
+            type_ = "an object" if "." in structure else f"an object of type {structure}"
+            self.report("structure", f"`{name}` must be {type_}, not {kind(value)}.", path)
+        elif not value:
+            self.report("structure", f"`{name}` is an empty object: leave it out.", path)
+        elif len(value) == 1 and "id" in value:
+            self.report("required", f"`{name}` has an id and nothing else (ele-1).", path)
+        else:
+            self.members(value, _shape(structure), path)
+
+    def listed(self, value: Any, name: str, path: str) -> bool:
+        """Whether the value of an element that may repeat is a list with something in it."""
+        if not isinstance(value, list):
+            self.report("structure", f"`{name}` must be a list: write it in `[` `]`, even with one value.", path)
+            return False
+        if not value:
+            self.report("structure", f"`{name}` is an empty list: leave it out.", path)
+            return False
+        return True
+
+    def single(self, value: Any, name: str, path: str) -> bool:
+        """Whether the value of an element that may not repeat is one value."""
+        if value is None:
+            self.report("structure", f"`{name}` is null: leave it out.", path)
+            return False
+        if isinstance(value, list):
+            self.report("structure", f"`{name}` must be a single value, not a list.", path)
+            return False
+        return True
+
+    def beside(self, value: Any, name: str, path: str, *, alone: bool) -> None:
+        """The id and extensions of a primitive, which stand in `_x`; `alone` when there is no value in `x`."""
+        if not isinstance(value, dict):
+            words = f"`_{name}` holds the extensions of `{name}`: it must be an object, not {kind(value)}."
+            self.report("structure", words, path)
+        elif not value:
+            self.report("structure", f"`_{name}` is an empty object: leave it out.", path)
+        else:
+            self.members(value, _shape("Element"), path)
+            if alone and "extension" not in value:
+                self.report("required", f"`{name}` has neither a value nor extensions (ele-1).", path)
+
+    def missing(self, keys: tuple[str, ...], shape: _Shape, path: str) -> None:
+        names = [key for key in keys if not key.startswith("_")]
+        slot = shape.slots[names[0]]
+        assert slot is not None
+        if slot.element.choice:
+            choice = slot.element.choice.removesuffix("[x]")
+            self.report("required", f"`{choice}` is required: one of {_listing(names)}.", f"{path}.{choice}")
+        else:
+            self.report("required", f"`{names[0]}` is required.", path + slot.step)
+
+    def unknown(self, key: str, shape: _Shape, path: str) -> None:
+        self.report("structure", _why_unknown(key, shape), path + _named(key))
+
+
+def _visit_primitive(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    words = slot.fault(value)
+    # The format is tried first: nearly every value passes it, and what is null or a list does not.
+    if words and walk.single(value, slot.element.name, path + slot.step):
+        walk.report("value", _sentence(slot.element.name, words), path + slot.step)
+
+
+def _visit_primitives(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    name = slot.element.name
+    if not walk.listed(value, name, path + slot.step):
+        return
+    for index, item in enumerate(value):
+        if item is None:
+            extras = owner.get(f"_{name}")
+            if not isinstance(extras, list) or index >= len(extras) or extras[index] is None:
+                words = f"`{name}` holds a null without an extension in `_{name}` at the same place: leave it out."
+                walk.report("structure", words, f"{path}{slot.step}[{index}]")
+            continue
+        wrong = slot.fault(item)
+        if wrong:
+            walk.report("value", _sentence(name, wrong), f"{path}{slot.step}[{index}]")
+
+
+def _visit_extra(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    name = slot.element.name
+    if walk.single(value, f"_{name}", path + slot.step):
+        walk.beside(value, name, path + slot.step, alone=name not in owner)
+
+
+def _visit_extras(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    name = slot.element.name
+    if not walk.listed(value, f"_{name}", path + slot.step):
+        return
+    values = owner.get(name)
+    values = values if isinstance(values, list) else []
+    for index, item in enumerate(value):
+        alone = index >= len(values) or values[index] is None
+        if item is not None:
+            walk.beside(item, name, f"{path}{slot.step}[{index}]", alone=alone)
+        elif index >= len(values):
+            words = f"`_{name}` holds a null without a value in `{name}` at the same place: leave it out."
+            walk.report("structure", words, f"{path}{slot.step}[{index}]")
+
+
+def _visit_object(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    element = slot.element
+    if walk.single(value, element.name, path + slot.step):
+        walk.object(value, element.structure or element.type, element.name, path + slot.step)
+
+
+def _visit_objects(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    element = slot.element
+    if not walk.listed(value, element.name, path + slot.step):
+        return
+    for index, item in enumerate(value):
+        walk.object(item, element.structure or element.type, element.name, f"{path}{slot.step}[{index}]")
+
+
+def _visit_resource(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    if walk.single(value, slot.element.name, path + slot.step):
+        walk.resource(value, path + slot.step, slot.element.name)
+
+
+def _visit_resources(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    if not walk.listed(value, slot.element.name, path + slot.step):
+        return
+    for index, item in enumerate(value):
+        walk.resource(item, f"{path}{slot.step}[{index}]", slot.element.name)
+
+
+@cache
+def _shape(key: str) -> _Shape:
+    slots: dict[str, _Slot | None] = {}
+    required: dict[str, tuple[str, ...]] = {}
+    for name, element in definitions.structure(key).items():
+        path = step(element)
+        if element.primitive:
+            check = _element_id if name == "id" and element.attribute else FAULT[element.type]
+            slots[name] = _Slot(_visit_primitives if element.many else _visit_primitive, element, path, check)
+            if _extensible(element):
+                slots[f"_{name}"] = _Slot(_visit_extras if element.many else _visit_extra, element, path, check)
+        elif element.structure == "Resource":
+            slots[name] = _Slot(_visit_resources if element.many else _visit_resource, element, path, _nothing)
+        else:
+            slots[name] = _Slot(_visit_objects if element.many else _visit_object, element, path, _nothing)
+        if element.min:
+            group = element.choice or name
+            keys = (name, f"_{name}") if f"_{name}" in slots else (name,)
+            required[group] = required.get(group, ()) + keys
+    if definitions.is_resource(key):
+        slots["resourceType"] = None
+    return _Shape(key, slots, tuple(required.values()))
+
+
+def _extensible(element: Element) -> bool:
+    """Whether `_x` may stand beside `x`: not where XML has an attribute, nor at an id, nor at XHTML.  R4: json.html"""
+    return not element.attribute and element.name != "id" and element.type != "xhtml"
+
+
+def step(element: Element) -> str:
+    """What an element adds to a FHIRPath: `.value.ofType(Quantity)` for valueQuantity."""
+    if element.choice:
+        return f".{element.choice.removesuffix('[x]')}.ofType({element.type})"
+    return _named(element.name)
+
+
+def _named(name: str) -> str:
+    """The step to a child of this name, delimited where FHIRPath would not take it as it is.  FHIRPath: identifiers"""
+    if _IDENTIFIER.fullmatch(name) and name not in _KEYWORDS:
+        return f".{name}"
+    escaped = (c if c.isprintable() and c not in "`\\" else f"\\u{ord(c):04x}" for c in name[:64])
+    return f".`{''.join(escaped)}`"
+
+
+def _element_id(value: Any) -> str | None:
+    """Element.id is any text without spaces; the id of a resource is stricter.  R4: element.html"""
+    words = FAULT["string"](value)
+    return words or (f"{shown(value)} is not an element id (it holds white space)" if _SPACE.search(value) else None)
+
+
+def _nothing(value: Any) -> None:
+    return None
+
+
+def _sentence(name: str, words: str) -> str:
+    """A fault of a primitive's format; words that begin with the value are set off from the name."""
+    return f"`{name}`{':' if words.startswith('`') else ''} {words}."
+
+
+def _why_unknown(key: str, shape: _Shape) -> str:
+    """Why `key` may not stand there, and what might have been meant."""
+    known = shape.slots
+    if key == "resourceType":
+        return f"`resourceType` may stand in a resource only, not in {_article(shape.key)}."
+    bare = known.get(key.removeprefix("_"))
+    if key.startswith("_") and bare:
+        if bare.element.primitive:
+            return f"`{key[1:]}` cannot have extensions of its own."
+        return f"`{key}` is not used: `{key[1:]}` is an object, which holds its id and extensions itself."
+    for slot in known.values():
+        if slot and slot.element.choice and key.startswith(slot.element.choice.removesuffix("[x]")):
+            names = [s.element.name for s in known.values() if s and s.element.choice == slot.element.choice]
+            stem = slot.element.choice.removesuffix("[x]")
+            if key == stem or key[len(stem)].isupper():
+                return f"{shown(key)} is not an element of {shape.key}: it is one of {_listing(dict.fromkeys(names))}."
+    nearest = _nearest(key, known)
+    return f"{shown(key)} is not an element of {shape.key}" + (f"; did you mean `{nearest}`?" if nearest else ".")
+
+
+def _nearest(text: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(text, known, 1, 0.7) if len(text) <= 64 else []
+    return near[0] if near else None
+
+
+def _article(key: str) -> str:
+    return f"{'an' if key[0] in 'AEIOU' else 'a'} {key}"
+
+
+def _listing(names: Iterable[str]) -> str:
+    quoted = [f"`{name}`" for name in names]
+    return ", ".join(quoted[:12]) + (f" and {len(quoted) - 12} more" if len(quoted) > 12 else "")
