@@ -1,0 +1,35 @@
+"""One mongod for the whole run of the tests, and an empty database for each test that asks."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from fhir_server.storage.connection import connect, open_database
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a replica set of one that lives as long as the run, with the settings of production."""
+    with open_database(uri=None, data_dir=tmp_path_factory.mktemp("mongodb")) as opened:
+        yield opened.uri
+
+
+@pytest.fixture(scope="session")
+def mongodb_client(mongodb_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A client of it, as `connect` makes them."""
+    with connect(mongodb_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def database(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
+    """A database with a fresh name, dropped afterwards."""
+    name = f"test_{secrets.token_hex(8)}"
+    yield mongodb_client[name]
+    mongodb_client.drop_database(name)
