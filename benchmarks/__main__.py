@@ -83,7 +83,7 @@ def _plan(given: argparse.Namespace) -> Plan:
         threads=given.threads,
         # Whole patients only, so that each has all of its series.
         sizes=tuple(max(size // data.PER_PATIENT, 4) * data.PER_PATIENT for size in sizes),
-        bulk=given.bulk or (2_000 if given.quick else 20_000),
+        bulk=given.bulk or (5_000 if given.quick else 20_000),
         self_check=given.self_check,
     )
 

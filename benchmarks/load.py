@@ -36,7 +36,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one round measured; latencies are in milliseconds and sorted."""
+    """What one round measured; latencies are in milliseconds and sorted, none where only the whole was timed."""
 
     requests: int
     seconds: float

@@ -45,10 +45,13 @@ class Measured:
         return self.ratio >= self.goal
 
     def side(self, name: str) -> dict[str, float]:
-        """Median rate and latencies of one side over the rounds."""
+        """Median rate of one side over the rounds, and median latencies where requests were timed one by one."""
         rounds: list[Figures] = [getattr(pair, name) for pair in self.pairs]
+        rate = {"per_second": round(statistics.median(figures.rate for figures in rounds) * self.each, 1)}
+        if not rounds[0].latencies:
+            return rate
         return {
-            "per_second": round(statistics.median(figures.rate for figures in rounds) * self.each, 1),
+            **rate,
             "p50_ms": round(statistics.median(figures.percentile(0.50) for figures in rounds), 3),
             "p99_ms": round(statistics.median(figures.percentile(0.99) for figures in rounds), 3),
         }
@@ -86,14 +89,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plain:
-    """A row without a ceiling: one figure that has to stay below its goal."""
+    """A row without a ceiling: one figure that has to stay below its goal; `detail` is what it was computed from."""
 
     name: str
     title: str
     value: float
     unit: str
     limit: float
-    rounds: tuple[float, ...] = field(default=())
+    detail: dict[str, Any] = field(default_factory=dict)
 
     @property
     def met(self) -> bool:
@@ -105,9 +108,9 @@ class Plain:
         shown = f"{self.value:.3g}" if self.value < 100 else f"{self.value:.0f}"
         return [
             self.title,
-            f"{shown} {self.unit}".strip(),
+            f"{shown}{self.unit}",
             *[""] * 6,
-            _verdict(f"< {self.limit:g} {self.unit}", self.met),
+            _verdict(f"< {self.limit:g}{self.unit}", self.met),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -118,7 +121,7 @@ class Plain:
             "value": round(self.value, 3),
             "unit": self.unit,
             "goal": {"below": self.limit, "met": self.met},
-            "rounds": [round(value, 3) for value in self.rounds],
+            **self.detail,
         }
 
 
@@ -144,7 +147,8 @@ Result = Measured | Plain | Failed
 
 
 def _side_cells(side: dict[str, float]) -> list[str]:
-    return [f"{side['per_second']:,.0f}".replace(",", " "), f"{side['p50_ms']:.1f}", f"{side['p99_ms']:.1f}"]
+    times = [f"{side[name]:.1f}" if name in side else "" for name in ("p50_ms", "p99_ms")]
+    return [f"{side['per_second']:,.0f}".replace(",", " "), *times]
 
 
 def _verdict(goal: str, met: bool) -> str:  # noqa: FBT001
