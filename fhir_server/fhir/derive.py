@@ -11,7 +11,8 @@ when the table of supported types changes.
     search-parameters.json    {type: {code: {"url", "type", "expression", "target", "component"}}}
     compartment-patient.json  {type: [code of a search parameter]}
 
-A row is {"name", "types": {type: [target]}, "min", "max", "flags", "structure", "binding"}, without what is empty.  Flags:
+A row is {"name", "types": {type: [target]}, "min", "max", "flags", "structure", "binding"}, without what is empty.
+Flags:
 `S` in a summary, `M` a modifier, `A` an XML attribute.
 
 R4: structuredefinition.html, elementdefinition.html, searchparameter.html, compartmentdefinition.html
