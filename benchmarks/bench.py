@@ -28,6 +28,7 @@ from benchmarks import ceiling, data, processes, rows, written
 from benchmarks.load import BenchError, Call, Figures, drive, once, request
 from benchmarks.processes import BIN, Running
 from benchmarks.report import Failed, Measured, Pair, Plain, Result
+from fhir_server.storage.connection import StartError, open_database
 
 SERVER_DATABASE = "fhir_bench"
 CEILING_DATABASE = "fhir_bench_ceiling"
@@ -154,11 +155,14 @@ class Bench:
         return self._client
 
     def _join_embedded(self) -> str:
-        from fhir_server.storage.embedded import open_database  # only where no MongoDB is given
-
-        opened = open_database(None, self._data_dir)
+        try:
+            opened = open_database(uri=None, data_dir=self._data_dir)
+        except StartError as error:
+            raise BenchError(str(error)) from None
         self._closing.callback(opened.close)
-        return str(opened.uri)
+        if "proc%2Fself" in opened.uri:  # a name that only this process knows: the ceiling could not connect
+            raise BenchError(f"{self._folder} is too long a path for MongoDB's socket; set TMPDIR to a shorter one.")
+        return opened.uri
 
     def _fill_ceiling(self, stored: int) -> None:
         database = self._mongodb()[CEILING_DATABASE]

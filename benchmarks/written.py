@@ -6,6 +6,7 @@ gets a faster ceiling to be measured against, not a better figure.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -50,14 +51,14 @@ def assumed() -> Written:
     ]
 
 
-def observed(client: MongoClient[dict[str, Any]], database: str, create: Callable[[], Any]) -> Written | None:
+def observed(client: MongoClient[dict[str, Any]], database: str, create: Callable[[], bytes]) -> Written | None:
     """The documents that `create` inserts into the database; None where the log cannot be read (a sharded cluster).
 
-    The one that holds the resource comes first, in the shape that the ceiling searches.
+    `create` returns the resource made.  Its current version comes first, in the shape that the ceiling searches.
     """
     try:
         before = client.admin.command("ping")["operationTime"]
-        create()
+        id = json.loads(create())["id"]
         time.sleep(SETTLE_SECONDS)
         log = client["local"]["oplog.rs"]
         entries = list(log.find({"ts": {"$gt": before}}))
@@ -69,10 +70,10 @@ def observed(client: MongoClient[dict[str, Any]], database: str, create: Callabl
         for operation in _operations(entry)
         if operation["op"] == "i" and operation["ns"].partition(".")[0] == database
     ]
-    # The largest is the current version: bytes and index; the log lists it wherever the transaction put it.
-    inserted.sort(key=lambda row: len(str(row["document"])), reverse=True)
     if not inserted:
         return None
+    # The log lists the current version wherever the transaction put it: it is the one that the id alone names.
+    inserted.sort(key=lambda row: row["document"]["_id"] != id)
     current, *others = inserted
     return [{"collection": OBSERVATIONS, "document": _searchable(current["document"])}, *others]
 
