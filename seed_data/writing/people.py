@@ -202,7 +202,7 @@ def _contacts(row: dict[str, str]) -> list[dict]:
 def _related_person(contact: dict[str, str]) -> dict:
     kinds = contact["kinds"].split("|")
     known = person(contact["is"]) if contact["is"] else None
-    roles = [concept(coding(terms.V3_ROLE_CLASS, *_CONTACT_ROLES[kind])) for kind in kinds]
+    roles = [_contact_role(kind) for kind in kinds]
     return without_empty(
         {
             "resourceType": "RelatedPerson",
@@ -211,7 +211,7 @@ def _related_person(contact: dict[str, str]) -> dict:
             "active": True,
             "patient": patient_reference(person(contact["person"])),
             "relationship": [
-                concept(coding(terms.V3_ROLE, contact["relation"], RELATIONS[contact["relation"]])),
+                concept(coding(terms.V3_ROLE, contact["relation"]), text=RELATIONS[contact["relation"]]),
                 *roles,
             ],
             "name": [{"use": "usual", "family": contact["family"], "given": [contact["given"]]}],
@@ -222,6 +222,11 @@ def _related_person(contact: dict[str, str]) -> dict:
             "period": without_empty({"start": contact["start"], "end": contact["end"]}),
         }
     )
+
+
+def _contact_role(kind: str) -> dict:
+    code, label = _CONTACT_ROLES[kind]
+    return concept(coding(terms.V3_ROLE_CLASS, code), text=label)
 
 
 _TEAM_ROLES = {

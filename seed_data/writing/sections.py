@@ -137,7 +137,7 @@ def _family_history(row: dict[str, str], fact: dict[str, str]) -> dict:
         "status": "completed",
         "patient": patient_reference(row),
         "date": fact["date"],
-        "relationship": concept(coding(terms.V3_ROLE, fact["relation"], RELATIONS[fact["relation"]])),
+        "relationship": concept(coding(terms.V3_ROLE, fact["relation"]), text=RELATIONS[fact["relation"]]),
         "deceasedBoolean": True if fact["deceased"] == "yes" else None,
         "condition": [condition],
         "note": _note(fact),
@@ -146,12 +146,12 @@ def _family_history(row: dict[str, str], fact: dict[str, str]) -> dict:
 
 _HABITS = {
     "FOOD": ("Alimentation", None),
-    "PHYSICAL_ACTIVITY": ("Activité physique", ("68516-4", "On those days that you engage in moderate to strenuous exercise, how many minutes, on average, do you exercise")),
+    "PHYSICAL_ACTIVITY": ("Activité physique", ("68516-4", "Minutes of moderate to strenuous exercise a day")),
     "SLEEP": ("Sommeil", ("93832-4", "Sleep duration")),
     "SCREEN": ("Écrans", None),
     "ALCOHOL": ("Alcool", ("74013-4", "Alcoholic drinks per day")),
     "TOBACCO": ("Tabac", ("72166-2", "Tobacco smoking status")),
-}  # fmt: skip
+}
 _SMOKING = {
     "266919005": "Never smoked tobacco",
     "8517006": "Ex-smoker",
