@@ -157,7 +157,7 @@ def _too_deep() -> BadRequest:
 
 def _deeper_than(limit: int, value: Any) -> bool:
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             inner
             for outer in level

@@ -30,6 +30,7 @@ from fhir_server.fhir.outcome import BadRequest, Issue, Unprocessable
 FHIR = "http://hl7.org/fhir"
 _SCHEMA_LOCATION = "http://www.w3.org/2001/XMLSchema-instance schemaLocation"
 _MAX_ISSUES = 100
+_MAX_NAMESPACES = 64  # each narrative may have to be given all of them
 _INTEGER = re.compile(r"0|[-+]?[1-9][0-9]{0,17}", re.ASCII)
 _BOM = b"\xef\xbb\xbf"
 
@@ -38,6 +39,12 @@ def parse(data: bytes) -> dict[str, Any]:
     """The resource that `data` holds.  Raises BadRequest: not XML, not R4's elements, a DOCTYPE; naming every fault."""
     if not data.strip():
         raise BadRequest("The body is empty; expected XML.")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not UTF-8: byte {error.start} is {data[error.start]:#04x}.") from None
+    if b"\0" in data:  # expat would take it for UTF-16, whatever it is told
+        raise BadRequest("The body is not UTF-8: there is a NUL in it.")
     reader = _Reader(data.removeprefix(_BOM))
     try:
         return reader.read()
@@ -131,6 +138,8 @@ class _Reader:
 
     def namespace(self, prefix: str | None, uri: str | None) -> None:
         self.namespaces.append((prefix, uri))
+        if len(self.namespaces) > _MAX_NAMESPACES:
+            raise BadRequest(f"More than {_MAX_NAMESPACES} namespaces are bound at once.")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
