@@ -16,12 +16,14 @@ def vaccination_page() -> Image.Image:
     """A page of a vaccination booklet: a ruled table filled in by hand, stamped."""
     page = Image.new("RGB", (720, 960), (250, 246, 232))
     draw = ImageDraw.Draw(page)
-    draw.text((40, 36), "VACCINATIONS", font=ImageFont.load_default(38), fill=(150, 40, 60))
-    draw.text((40, 92), "Nom : DUBREUIL   Prénom : Martine", font=ImageFont.load_default(22), fill=(60, 60, 60))
+    draw.text((40, 36), "VACCINATIONS", font=ImageFont.truetype("DejaVuSans.ttf", 38), fill=(150, 40, 60))
+    draw.text(
+        (40, 92), "Nom : VIGNAUD   Prénom : Martine", font=ImageFont.truetype("DejaVuSans.ttf", 22), fill=(60, 60, 60)
+    )
     columns, top, step = (40, 190, 430, 560, 680), 150, 78
     heads = ("Date", "Vaccin", "Lot", "Cachet")
     for x, head in zip(columns, heads, strict=False):
-        draw.text((x + 8, top + 24), head, font=ImageFont.load_default(20), fill=(150, 40, 60))
+        draw.text((x + 8, top + 24), head, font=ImageFont.truetype("DejaVuSans.ttf", 20), fill=(150, 40, 60))
     shots = (
         ("12.09.64", "D.T. Polio", "814 A"),
         ("20.10.64", "D.T. Polio", "822 C"),
@@ -35,7 +37,10 @@ def vaccination_page() -> Image.Image:
         for x, cell in zip(columns, shot, strict=False):
             wobble = (nth * 7 + x) % 6
             draw.text(
-                (x + 8, top + step * nth + 20 + wobble), cell, font=ImageFont.load_default(23), fill=(30, 45, 130)
+                (x + 8, top + step * nth + 20 + wobble),
+                cell,
+                font=ImageFont.truetype("DejaVuSans.ttf", 23),
+                fill=(30, 45, 130),
             )
         draw.ellipse((585, top + step * nth + 12, 655, top + step * nth + 66), outline=(90, 70, 150), width=3)
     for nth in range(len(shots) + 2):
@@ -58,7 +63,7 @@ def skin() -> Image.Image:
     for centimetre in range(15):
         x = 50 + centimetre * 38
         draw.line((x, 430, x, 446), fill=(40, 40, 40), width=2)
-        draw.text((x - 4, 450), str(centimetre), font=ImageFont.load_default(14), fill=(40, 40, 40))
+        draw.text((x - 4, 450), str(centimetre), font=ImageFont.truetype("DejaVuSans.ttf", 14), fill=(40, 40, 40))
     return picture
 
 

@@ -7,7 +7,7 @@ import base64
 from xml.sax.saxutils import escape, quoteattr
 
 from .directory import SPECIALTIES, professional, professional_name, structure
-from .identity import french, ins, instant, shown, stable_oid
+from .identity import french, ins, instant, stable_oid
 from .tables import rows, rows_of
 
 _LOINC_OID = "2.16.840.1.113883.6.1"

@@ -7,7 +7,7 @@ from .tables import rows
 
 
 def logins() -> list[dict]:
-    """One entry a person and role, those without an account too; the same login twice is one human with two roles."""
+    """One entry a person and role; the same login twice is one human with two roles, and no login means no account."""
     return [
         *map(_patient, rows("people")),
         *(_related(contact) for contact in rows("contacts") if contact["is"] and _role(contact)),
@@ -18,7 +18,7 @@ def logins() -> list[dict]:
 def _patient(row: dict[str, str]) -> dict:
     return {
         "resource": f"Patient/{row['id']}",
-        "role": "patient",
+        "role": "patient" if row["login"] else "patient-without-account",
         "display": shown(row),
         "login": row["login"] or None,
         "password": row["password"] or None,

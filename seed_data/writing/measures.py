@@ -4,11 +4,12 @@ from datetime import date, timedelta
 
 from . import terms
 from .directory import organization_reference, practitioner_reference
-from .identity import chance, instant
+from .identity import chance, instant, stable_oid
 from .people import patient_reference
 from .tables import ANCHOR, rows, rows_of
 from .terms import coding, concept, quantity, reference, without_empty
 
+_EDITOR = f"urn:oid:{stable_oid('editor')}"
 _VITAL = coding(terms.hl7("observation-category"), "vital-signs", "Vital Signs")
 _LABORATORY = coding(terms.hl7("observation-category"), "laboratory", "Laboratory")
 _MOMENTS = {
@@ -117,7 +118,7 @@ def _observation(row: dict[str, str], measure: str, point: dict) -> dict:
         {
             "resourceType": "Observation",
             "id": f"{row['id']}-{measure}-{at[:13].replace('T', '-')}h",
-            "meta": {"source": "urn:oid:2.25.1", "profile": [f"{terms.MESURES}/{kind['profile']}"]},
+            "meta": {"source": _EDITOR, "profile": [f"{terms.MESURES}/{kind['profile']}"]},
             "extension": _extensions(point),
             "status": "final",
             "category": [concept(_LABORATORY if kind["category"] == "laboratory" else _VITAL)],

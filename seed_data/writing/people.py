@@ -3,9 +3,10 @@
 from . import terms
 from .directory import address, organization_reference, practitioner_reference, role_reference, telecoms
 from .identity import french, ins, instant, shown
-from .tables import rows, rows_of
+from .tables import ANCHOR, rows, rows_of
 from .terms import coding, concept, generated_text, reference, without_empty
 
+_MAJORITY = f"{int(ANCHOR[:4]) - 18}{ANCHOR[4:]}"
 _EXTENSIONS = f"{terms.FR_CORE}/StructureDefinition"
 _MARITAL = {
     "S": ("v3-MaritalStatus", "Célibataire"),
@@ -125,7 +126,9 @@ def coverage(row: dict[str, str]) -> dict:
         "type": concept(coding(terms.ACT_CODE, "PUBLICPOL", "public healthcare"), text="Assurance maladie obligatoire"),
         "subscriberId": ins(row),
         "beneficiary": patient_reference(row),
-        "relationship": concept(coding(terms.hl7("subscriber-relationship"), "child" if not row["login"] else "self")),
+        "relationship": concept(
+            coding(terms.hl7("subscriber-relationship"), "child" if row["birth_date"] > _MAJORITY else "self")
+        ),
         "period": {"start": "2022-01-01"},
         "payor": [organization_reference("assurance-maladie")],
     }

@@ -55,7 +55,7 @@ def _by_the_calendar(row: dict[str, str]) -> list[dict[str, str]]:
             continue
         late = timedelta(days=int(chance(row["id"], shot["vaccine"], shot["dose"]) * 12))
         day = (_months_after(row["birth_date"], int(shot["age_months"])) + late).isoformat()
-        if day <= followed[0]["until"] <= ANCHOR:
+        if day <= ANCHOR:
             shots.append(shot | {"date": day, "by": followed[0]["by"], "status": "completed", "reason": "", "note": ""})
     return shots
 
