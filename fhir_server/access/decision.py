@@ -1,0 +1,88 @@
+"""`decide`: may this actor do this interaction on this type, and on which resources?
+
+One pure function over plain values.  Deny is the default.  A refusal of the whole type or interaction is Forbidden
+(403); anything finer is a filter, so that what may not be seen cannot be told from what is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhir_server.access.actor import Actor
+from fhir_server.access.scopes import Scope
+from fhir_server.fhir.outcome import Forbidden
+from fhir_server.fhir.types import TYPES
+from fhir_server.search.expression import EVERYTHING, NOTHING, DepositedBy, Expression, InRecord, all_of, any_of
+
+#: The letter that an interaction needs.  SMART App Launch 2.2: scopes-and-launch-context.html
+LETTERS = {
+    "create": "c",
+    "read": "r",
+    "vread": "r",
+    "history-instance": "r",
+    "update": "u",
+    "patch": "u",
+    "delete": "d",
+    "search-type": "s",
+    "search-system": "s",
+    "history-type": "s",
+    "history-system": "s",
+}
+READING = frozenset("rs")
+
+#: Reads the constraint of a granular scope as a search of the type.
+Constrain = Callable[[str, tuple[tuple[str, str], ...]], Expression]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """
+    The answer.
+
+    where       which resources.  Always applied: a denial selects nothing
+    hidden      element paths to leave out, `Patient.telecom`
+    reason      one sentence, for the audit record and the patient
+    """
+
+    where: Expression
+    hidden: frozenset[str]
+    reason: str
+
+
+def decide(actor: Actor, interaction: str, type: str, constrain: Constrain) -> Decision:
+    """What `actor` may do.  Raises Forbidden when no scope of the token covers the interaction on the type."""
+    letter = LETTERS[interaction]
+    scopes = [scope for scope in actor.scopes if scope.type in ("*", type) and letter in scope.letters]
+    if not scopes:
+        raise Forbidden(
+            f"The access token has no scope for `{interaction}` on {type}; it would take `{type}.{letter}`."
+        )
+    allowed = [all_of(_reach(actor, scope, letter, type), constrain(type, scope.constraints)) for scope in scopes]
+    where = any_of(*(term for term in allowed if term != NOTHING))
+    return Decision(where, frozenset(), _reason(actor, scopes))
+
+
+def _reach(actor: Actor, scope: Scope, letter: str, type: str) -> Expression:
+    """Which resources of the type the scope reaches, its own constraint aside."""
+    if scope.context == "system":
+        return EVERYTHING
+    if TYPES[type].directory:
+        return EVERYTHING if letter in READING else NOTHING
+    if scope.context == "patient" or actor.kind == "patient":
+        return InRecord(actor.patient) if actor.patient else NOTHING
+    if actor.practitioner:
+        # Depositing needs no permit, and a depositor reads back what it deposited (CSP R1111-47); what others
+        # deposited needs one.
+        return EVERYTHING if letter == "c" else DepositedBy(f"Practitioner/{actor.practitioner}")
+    return NOTHING
+
+
+def _reason(actor: Actor, scopes: list[Scope]) -> str:
+    if actor.kind == "operator" and any(scope.context == "system" for scope in scopes):
+        return "The operator of the server, by a token made on its command line."
+    if any(scope.context == "system" for scope in scopes):
+        return "A backend service, within its scopes."
+    if actor.kind == "patient" or any(scope.context == "patient" for scope in scopes):
+        return "The person's own record, within the scopes of the app."
+    return "A professional, for what they deposited themselves."

@@ -1,0 +1,148 @@
+"""Joins the parts: settings and a database into the web application of one worker process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Flask, Response, jsonify
+from pymongo import MongoClient
+
+from fhir_server import audit
+from fhir_server.access import Actor
+from fhir_server.audit import Recorder, Trail
+from fhir_server.config import Settings
+from fhir_server.fhir.outcome import FhirError, NotFound
+from fhir_server.interactions.capabilities import capability_statement
+from fhir_server.interactions.routes import Router
+from fhir_server.repository import Repository, Surroundings
+from fhir_server.rest import blueprint as rest
+from fhir_server.search.cursor import Cursors
+from fhir_server.smart.tokens import Tokens
+from fhir_server.storage.documents import Stored
+from fhir_server.storage.store import Store
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    """The time, to the millisecond that MongoDB keeps."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def new_id() -> str:
+    """A random id that sorts by the time it was given, so that new keys stand together in the index.  RFC 9562 s. 5.7"""
+    stamp = time.time_ns() // 1_000_000
+    bits = (stamp << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
+    return str(uuid.UUID(int=bits))
+
+
+def prepare(client: MongoClient, settings: Settings) -> None:
+    """Create what the database needs: collections, indexes, the server's secret.  To be done before workers start."""
+    store = Store(client, settings.mongodb_database)
+    store.prepare()
+    Tokens(store.database, now).prepare()
+    store.database["_server"].update_one(
+        {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
+    )
+
+
+def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: Clock = now) -> Surroundings:
+    """What the repositories of this process share.  `prepare` has been done."""
+    store = Store(client, settings.mongodb_database, query_timeout_ms=settings.query_timeout_ms)
+    key = store.database["_server"].find_one({"_id": "signing"})
+    if key is None:
+        raise RuntimeError("the database has not been prepared")
+    return Surroundings(
+        store=store,
+        recorder=Recorder(store.database),
+        clock=clock,
+        new_id=new_id,
+        base=base,
+        cursors=Cursors(key["key"]),
+        zone=ZoneInfo(settings.timezone),
+        page_sizes=(settings.default_count, settings.max_count),
+        update_as_create=settings.update_as_create,
+        check_references=settings.check_references,
+    )
+
+
+def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock: Clock = now) -> Flask:
+    """The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own."""
+    base = f"{base_url}/fhir"
+    around = surroundings(client, settings, base, clock=clock)
+    tokens = Tokens(around.store.database, clock)
+
+    def repository_for(actor: Actor, trail: Trail, prefetched: dict[tuple[str, str], Stored | None]) -> Repository:
+        return Repository(around, actor, trail, prefetched=prefetched)
+
+    def record_stranger(trail: Trail, refusal: FhirError) -> None:
+        around.recorder.record(
+            audit.event(
+                trail,
+                None,
+                id=new_id(),
+                now=clock(),
+                interaction=trail.interaction,
+                versions={},
+                outcome=audit.REFUSED,
+                description=str(refusal),
+            )
+        )
+
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.register_blueprint(
+        rest.blueprint(
+            base=base,
+            router=Router(rest.unforeseen, settings.max_bundle_entries),
+            authenticate=tokens.authenticate,
+            repository_for=repository_for,
+            record_stranger=record_stranger,
+            discovery={
+                "metadata": rest.as_json(
+                    capability_statement(base, clock(), update_as_create=settings.update_as_create)
+                ),
+                ".well-known/smart-configuration": rest.as_json(smart_configuration()),
+            },
+        ),
+        url_prefix="/fhir",
+    )
+    _health(app, client)
+    app.register_error_handler(404, lambda error: _not_found())
+    return app
+
+
+def smart_configuration() -> dict[str, Any]:
+    """What can be said of the authorization server so far: which scopes a token can have.  SMART App Launch 2.2: conformance"""
+    return {
+        "scopes_supported": ["patient/*.cruds", "user/*.cruds", "system/*.cruds"],
+        "capabilities": ["permission-v1", "permission-v2", "permission-patient", "permission-user"],
+    }
+
+
+def _health(app: Flask, client: MongoClient) -> None:
+    @app.get("/health/live")
+    def live() -> Response:
+        return jsonify(status="live", pid=os.getpid())
+
+    @app.get("/health/ready")
+    def ready() -> tuple[Response, int] | Response:
+        try:
+            client.admin.command("ping")
+        except Exception as error:  # whatever MongoDB says, the answer is: not now
+            return jsonify(status="the store does not answer", reason=type(error).__name__), 503
+        return jsonify(status="ready")
+
+
+def _not_found() -> Response:
+    return rest.write_error(NotFound("There is nothing here; the FHIR API is under /fhir."), "", "")

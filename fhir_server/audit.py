@@ -1,0 +1,175 @@
+"""Every access is recorded, whoever's, granted or refused: an AuditEvent, durable before the answer leaves.
+
+A write's record is part of its transaction.  The records of reads are shared: requests that wait at the same time go
+in one majority-committed insert, made by whichever of them came first.
+R4: auditevent.html; IHE BALP
+"""
+
+from __future__ import annotations
+
+import threading
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pymongo import WriteConcern
+from pymongo.database import Database
+
+from fhir_server.access import Actor
+from fhir_server.fhir import json
+from fhir_server.fhir.dates import instant
+from fhir_server.search.index import entry
+from fhir_server.storage.documents import Stored, current_document
+
+_ACTIONS = {"create": "C", "update": "U", "patch": "U", "delete": "D", "batch": "E", "transaction": "E"}
+_PURPOSES = {"bris_de_glace": "BTG", "centre_15": "ETREAT"}
+#: R4 valueset-audit-event-outcome: success, minor failure (the client's), serious failure (ours).
+SUCCESS, REFUSED, FAILED = "0", "4", "8"
+
+
+@dataclass
+class Trail:
+    """What one request has disclosed so far, and how it came in."""
+
+    interaction: str
+    method: str
+    path: str
+    query: str = ""
+    address: str | None = None
+    request_id: str | None = None
+    disclosed: dict[str, Stored] = field(default_factory=dict)
+    recorded: bool = False
+
+    def disclose(self, found: Iterable[Stored]) -> None:
+        """Note that these versions leave the server."""
+        for stored in found:
+            self.disclosed[f"{stored.reference}/_history/{stored.version}"] = stored
+
+
+def event(
+    trail: Trail,
+    actor: Actor | None,
+    *,
+    id: str,
+    now: datetime,
+    interaction: str,
+    versions: dict[str, Stored],
+    outcome: str = SUCCESS,
+    description: str | None = None,
+) -> Stored:
+    """The AuditEvent of a request, or of one write in it, as it is kept."""
+    resource: dict[str, Any] = {
+        "resourceType": "AuditEvent",
+        "id": id,
+        "meta": {"versionId": "1", "lastUpdated": instant(now)},
+        "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
+        "subtype": [{"system": "http://hl7.org/fhir/restful-interaction", "code": interaction}],
+        "action": _ACTIONS.get(interaction, "E" if interaction.startswith(("search", "operation")) else "R"),
+        "recorded": instant(now),
+        "outcome": outcome,
+        **({"outcomeDesc": description} if description else {}),
+        **_purpose(actor),
+        "agent": [_agent(actor, trail)],
+        "source": {"observer": {"display": "fhir-server"}},
+        "entity": _entities(trail, versions),
+    }
+    kept = {"_id": id, "updated": now, **entry("AuditEvent", resource)}
+    return Stored("AuditEvent", id, 1, now, json.dumps(resource), "POST", origin="server", entry=kept)
+
+
+def _purpose(actor: Actor | None) -> dict[str, Any]:
+    if actor is None or actor.mode not in _PURPOSES:
+        return {}
+    code = _PURPOSES[actor.mode]
+    coding = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": code}
+    return {"purposeOfEvent": [{"coding": [coding], **({"text": actor.reason} if actor.reason else {})}]}
+
+
+def _agent(actor: Actor | None, trail: Trail) -> dict[str, Any]:
+    who: dict[str, Any] = {"display": actor.name if actor else "nobody who is known"}
+    if actor and actor.reference:
+        who = {"reference": actor.reference, **who}
+    agent: dict[str, Any] = {"who": who}
+    if actor and actor.token_id:
+        agent["altId"] = actor.token_id
+    agent["requestor"] = True
+    if trail.address:
+        agent["network"] = {"address": trail.address, "type": "2"}
+    return agent
+
+
+def _entities(trail: Trail, versions: dict[str, Stored]) -> list[dict[str, Any]]:
+    """The versions disclosed or written, the patients they are of, the request, and its id."""
+    patients: dict[str, None] = {}
+    for stored in versions.values():
+        for patient in (stored.entry.get("owner"), *stored.entry.get("others", ())):
+            if patient and stored.reference != f"Patient/{patient}":
+                patients[patient] = None
+    found: list[dict[str, Any]] = [{"what": {"reference": reference}} for reference in versions]
+    found += [{"what": {"reference": f"Patient/{patient}"}, "role": _PATIENT_ROLE} for patient in patients]
+    asked = f"{trail.method} {trail.path}" + (f"?{trail.query}" if trail.query else "")
+    found.append({"role": _QUERY_ROLE, "query": b64encode(asked.encode("utf-8", "replace")).decode()})
+    if trail.request_id:
+        found.append({"what": {"identifier": {"value": trail.request_id}}, "type": _REQUEST_ID})
+    return found
+
+
+_ROLES = "http://terminology.hl7.org/CodeSystem/object-role"
+_PATIENT_ROLE = {"system": _ROLES, "code": "1", "display": "Patient"}
+_QUERY_ROLE = {"system": _ROLES, "code": "24", "display": "Query"}
+_REQUEST_ID = {"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "code": "XrequestId"}
+
+
+@dataclass
+class _Ticket:
+    """One record that waits to be durable."""
+
+    document: dict[str, Any]
+    turn: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    failure: BaseException | None = None
+
+
+class Recorder:
+    """Makes records durable, several requests' at a time."""
+
+    def __init__(self, database: Database):
+        self._collection = database["AuditEvent"].with_options(write_concern=WriteConcern("majority", j=True))
+        self._lock = threading.Lock()
+        self._waiting: list[_Ticket] = []
+        self._busy = False
+
+    def record(self, stored: Stored) -> None:
+        """Return once the record is durable.  Raises what MongoDB raised if it cannot be."""
+        ticket = _Ticket(current_document(stored))
+        with self._lock:
+            self._waiting.append(ticket)
+            leads = not self._busy
+            self._busy = True
+        if not leads:
+            ticket.turn.wait()
+            leads = ticket.leads
+        if leads:
+            self._insert_all()
+        if ticket.failure:
+            raise ticket.failure
+
+    def _insert_all(self) -> None:
+        """Insert all that waits, wake those it was for, and hand the lead to the first that has come since."""
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+        failure: BaseException | None = None
+        try:
+            self._collection.insert_many([ticket.document for ticket in batch], ordered=False)
+        except BaseException as error:  # the others must be woken whatever happened; each raises it
+            failure = error
+        with self._lock:
+            self._busy = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].turn.set()
+        for ticket in batch:
+            ticket.failure = failure
+            ticket.turn.set()

@@ -1,0 +1,75 @@
+"""`fhir-server demo`: what `make demo` runs: the server with the seed record."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fhir_server import app
+from fhir_server.access import Actor
+from fhir_server.access import scopes as smart_scopes
+from fhir_server.cli import load
+from fhir_server.cli.arguments import add_data_dir, port
+from fhir_server.cli.serve import serve
+from fhir_server.config import Settings, carried
+from fhir_server.fhir import json
+from fhir_server.smart.tokens import Tokens
+from fhir_server.storage.connection import connect
+from fhir_server.storage.store import Store
+
+#: The tokens that the demo prints live for a day.
+LIFETIME = timedelta(days=1)
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("demo", help="serve with the seed record", description=__doc__)
+    parser.add_argument("--port", type=port, default=8080, metavar="N", help="port (default: 8080)")
+    add_data_dir(parser)
+    parser.set_defaults(run=run, host="127.0.0.1", workers=2)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Load the seed record where it is not there yet, and serve until stopped."""
+
+    def before(base_url: str, uri: str) -> None:
+        with connect(uri) as client:
+            load.load(client, settings, [carried("seed_data") / "bundles"], base=f"{base_url}/fhir", quiet=True)
+
+    def welcome(base_url: str, uri: str) -> None:
+        with connect(uri) as client:
+            _welcome(Store(client, settings.mongodb_database), base_url)
+
+    serve(arguments, settings, before=before, welcome=welcome)
+
+
+def _welcome(store: Store, base_url: str) -> None:
+    """Say what to open, who is there, and with which tokens."""
+    tokens = Tokens(store.database, app.now)
+    people = json.loads((carried("seed_data") / "people.json").read_bytes())
+    patient = next(person for person in people if person["role"] == "patient")
+    id = patient["resource"].partition("/")[2]
+    scope = "patient/*.cruds"
+    own = tokens.issue(Actor("patient", patient["resource"], smart_scopes.parse(scope), patient=id), scope, LIFETIME)
+    scope = "system/*.cruds"
+    operator = tokens.issue(Actor("operator", "operator", smart_scopes.parse(scope)), scope, LIFETIME)
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("resource", "role", "who", "login", "password", box=None, header_style="bold")
+    for person in people:
+        table.add_row(*(str(person[name]) for name in ("resource", "role", "display", "login", "password")))
+    console.print(f"\n[bold]fhir-server[/bold] is ready at [bold]{base_url}/fhir[/bold]; Ctrl-C stops it.\n")
+    console.print(table)
+    console.print("\nFor a day, as the operator and as that patient (paste into a shell):\n")
+    console.print(f"  OPERATOR={operator}\n  TOKEN={own}\n", markup=False)
+    console.print(
+        f'  curl -H "Authorization: Bearer $TOKEN" "{base_url}/fhir/{patient["resource"]}?_pretty=true"', markup=False
+    )
+    console.print(
+        f'  curl -H "Authorization: Bearer $TOKEN" "{base_url}/fhir/Observation?patient={id}&_count=5&_pretty=true"\n',
+        markup=False,
+    )

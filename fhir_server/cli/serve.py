@@ -1,0 +1,117 @@
+"""`fhir-server serve`: gunicorn, without demo data or demo pages."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from fhir_server import app
+from fhir_server.cli.arguments import add_data_dir, port
+from fhir_server.config import Settings
+from fhir_server.storage.connection import connect, open_database
+
+THREADS = 8
+
+
+class Taken(Exception):
+    """The port is someone else's.  The message is one line."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("serve", help="serve the FHIR API", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=port, default=8080, metavar="N", help="port (default: 8080)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="worker processes (default: 2)")
+    add_data_dir(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Serve until stopped.  Raises StartError or Taken when it cannot."""
+    serve(
+        arguments, settings, welcome=lambda base_url, uri: print(f"fhir-server: {base_url}/fhir is ready.", flush=True)
+    )
+
+
+def serve(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    *,
+    welcome: Callable[[str, str], None],
+    before: Callable[[str, str], None] = lambda base_url, uri: None,
+) -> None:
+    """
+    Open the database, serve, and close it at the end.
+
+    before is called with the base url and the database's URI before the workers start; welcome when they have.
+    """
+    _refuse_taken(arguments.host, arguments.port)
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(arguments.host, arguments.host)  # noqa: S104 - not bound here
+    base_url = settings.base_url or f"http://{host}:{arguments.port}"
+    opened = open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir, progress=_say)
+    master = os.getpid()
+    try:
+        with connect(opened.uri) as client:
+            app.prepare(client, settings)
+        before(base_url, opened.uri)
+        _Gunicorn(arguments, settings, base_url, opened.uri, lambda: welcome(base_url, opened.uri)).run()
+    finally:
+        # A worker that exits unwinds this stack too: it is a fork of the master.
+        if os.getpid() == master:
+            opened.close()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        why = "is in use" if error.errno == 98 else f"cannot be listened on ({error.strerror})"
+        raise Taken(f"{host}:{port} {why}; choose another with --port.") from None
+
+
+def _say(message: str) -> None:
+    print(f"fhir-server: {message}", file=sys.stderr, flush=True)
+
+
+class _Gunicorn(BaseApplication):
+    """gunicorn as a part of this program: each worker builds an application, with a client, of its own."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, settings: Settings, base_url: str, uri: str, ready: Callable[[], None]
+    ):
+        self._arguments = arguments
+        self._settings = settings
+        self._base_url = base_url
+        self._uri = uri
+        self._ready = ready
+        super().__init__()
+
+    def load_config(self) -> None:
+        host = f"[{self._arguments.host}]" if ":" in self._arguments.host else self._arguments.host
+        options = {
+            "bind": f"{host}:{self._arguments.port}",
+            "workers": self._arguments.workers,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "keepalive": 75,
+            "timeout": 60,
+            "graceful_timeout": 10,
+            "loglevel": "warning",
+            "limit_request_line": 8190,
+            "when_ready": lambda server: self._ready(),
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return app.create_app(connect(self._uri), self._settings, self._base_url)

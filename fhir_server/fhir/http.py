@@ -1,0 +1,132 @@
+"""A RESTful exchange as values: what was asked and what is answered, whatever carried it.
+
+A request from the wire and an entry of a Bundle are both a FhirRequest, so both go through the same router.
+R4: http.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from fhir_server.fhir import json, xml
+from fhir_server.fhir.outcome import BadRequest, UnsupportedMediaType
+
+JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json", "application/json+fhir"})
+XML_TYPES = frozenset({"application/fhir+xml", "application/xml", "text/xml", "application/xml+fhir"})
+JSON_PATCH = "application/json-patch+json"
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True)
+class FhirRequest:
+    """
+    One interaction that is asked for.
+
+    path        below the base, without slashes at its ends: `Patient/1`
+    query       the parameters as they came, decoded, in order
+    headers     by lower-case name
+    resource    the body of a Bundle entry; a request from the wire has `body` instead
+    new_id      the id that a transaction has given out to what this entry creates
+    """
+
+    method: str
+    path: str
+    base: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    resource: dict[str, Any] | None = None
+    new_id: str | None = None
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, without its parameters, in lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def in_bundle(self) -> bool:
+        """Whether this is an entry of a batch or transaction."""
+        return self.headers.get(":bundle") == "entry"
+
+    def parsed(self) -> dict[str, Any]:
+        """The resource in the body.  Raises BadRequest, UnsupportedMediaType (415)."""
+        if self.resource is not None:
+            return self.resource
+        if self.in_bundle:
+            raise BadRequest(f"`{self.method} {self.path}` needs a resource in its entry.", "Bundle.entry.resource")
+        return _reader(self.content_type, self.headers.get("content-type", ""))(self.body)
+
+    def form(self) -> tuple[tuple[str, str], ...]:
+        """The parameters of a form body.  R4: http.html#search"""
+        if not self.body:
+            return ()
+        if self.content_type != FORM:
+            raise UnsupportedMediaType(f"`_search` takes {FORM}, not `{self.content_type}`.")
+        return query_of(self.body.decode("utf-8", "replace"))
+
+    def prefer(self, name: str) -> str | None:
+        """The value of a preference, `return` or `handling`.  RFC 7240"""
+        for preference in self.headers.get("prefer", "").replace(";", ",").split(","):
+            key, _, value = preference.partition("=")
+            if key.strip().lower() == name:
+                return value.strip().strip('"')
+        return None
+
+
+@dataclass(frozen=True)
+class FhirResponse:
+    """What is answered: `body` is JSON, turned into what the client accepts on its way out."""
+
+    status: int
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, status: int, resource: dict[str, Any], headers: Mapping[str, str] | None = None) -> FhirResponse:
+        """The answer with this resource."""
+        return cls(status, json.dumps(resource), headers or {})
+
+
+def query_of(text: str) -> tuple[tuple[str, str], ...]:
+    """The parameters of a query string or a form, decoded, empty values kept.  Raises BadRequest."""
+    try:
+        return tuple(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=1000))
+    except ValueError as error:
+        raise BadRequest(f"The query cannot be read: {error}.") from None
+
+
+def query_text(pairs: tuple[tuple[str, str], ...] | list[tuple[str, str]]) -> str:
+    """The query string of these parameters."""
+    return urlencode(pairs, safe="|,:/")
+
+
+def http_date(moment: datetime) -> str:
+    """The moment as an HTTP date, to the second.  RFC 9110 s. 5.6.7"""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def read_http_date(text: str) -> datetime | None:
+    """The moment of an HTTP date; None for what is none, which a recipient ignores.  RFC 9110 s. 13.1.3"""
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _reader(media_type: str, given: str) -> Callable[[bytes], dict[str, Any]]:
+    charset = given.lower().partition("charset=")[2].partition(";")[0].strip().strip('"')
+    if charset and charset not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType(f"FHIR is written in UTF-8, not `{charset}`.")
+    if media_type in JSON_TYPES:
+        return json.parse
+    if media_type in XML_TYPES:
+        return xml.parse
+    raise UnsupportedMediaType(
+        f"`{media_type or 'no Content-Type'}` is not read here; send application/fhir+json or application/fhir+xml."
+    )

@@ -1,0 +1,68 @@
+"""The answers of the interactions that write, and the conditions they are asked under.
+
+R4: http.html#ops (Prefer), http.html#versioning, http.html#cond-update
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhir_server.fhir.http import FhirRequest, FhirResponse, http_date, query_of, query_text
+from fhir_server.fhir.outcome import BadRequest, Issue, PreconditionFailed, operation_outcome
+from fhir_server.fhir.results import FORMAT
+from fhir_server.repository import Criteria, Repository
+from fhir_server.storage.documents import Stored
+from fhir_server.validation import structure
+
+RETURNS = ("minimal", "representation", "OperationOutcome")
+
+
+def headers_of(stored: Stored) -> dict[str, str]:
+    """The headers that say which version this is.  R4: http.html#versioning"""
+    return {"ETag": stored.etag, "Last-Modified": http_date(stored.updated)}
+
+
+def written(request: FhirRequest, stored: Stored, created: bool, *, located: bool | None = None) -> FhirResponse:
+    """201 or 200, with what `Prefer: return=` asks for; Location where there is something new to point at."""
+    headers = headers_of(stored)
+    if created if located is None else located:
+        headers["Location"] = f"{request.base}/{stored.reference}/_history/{stored.version}"
+    status = 201 if created else 200
+    wanted = request.prefer("return") or ("minimal" if request.in_bundle else "representation")
+    if wanted == "minimal":
+        return FhirResponse(status, None, headers)
+    if wanted == "OperationOutcome":
+        done = f"{stored.reference} is {'created' if created else 'kept'} as version {stored.version}."
+        return FhirResponse.of(
+            status, operation_outcome([Issue("informational", done, severity="information")]), headers
+        )
+    return FhirResponse(status, stored.body, headers)
+
+
+def body_of(request: FhirRequest, type: str) -> dict[str, Any]:
+    """The resource in the request, checked.  Raises BadRequest if it is of another type, Unprocessable if it is no good."""
+    resource = request.parsed()
+    found = resource.get("resourceType")
+    if found != type:
+        raise BadRequest(
+            f"The body is a {found or 'thing without resourceType'}, and the URL says {type}.", "resourceType"
+        )
+    structure.check(resource)
+    return resource
+
+
+def criteria_of(repository: Repository, type: str, text: str) -> Criteria:
+    """
+    The criteria of a conditional interaction, always read strictly: a misspelt one must not widen what is hit.
+
+    Raises BadRequest for what is not understood, PreconditionFailed for no criteria at all.
+    """
+    pairs = sorted(pair for pair in query_of(text.lstrip("?")) if pair[0] not in FORMAT)
+    if not pairs:
+        raise PreconditionFailed("A conditional interaction needs criteria, such as `identifier=system|value`.")
+    return Criteria(query_text(pairs), repository.reader().expression(type, pairs))
+
+
+def query_criteria(request: FhirRequest, repository: Repository, type: str) -> Criteria:
+    """The criteria in the URL of a conditional update, patch or delete."""
+    return criteria_of(repository, type, query_text(request.query))

@@ -1,0 +1,241 @@
+"""Batch and transaction.  R4: http.html#transaction
+
+An entry goes through the same router as a request from the wire; what `dispatch` is, is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from fhir_server.fhir import bundle, references
+from fhir_server.fhir.bundle import Request
+from fhir_server.fhir.http import FhirRequest, FhirResponse, query_of, read_http_date
+from fhir_server.fhir.outcome import BadRequest, FhirError, Issue, PreconditionFailed, TooLarge
+from fhir_server.fhir.results import refuse_unknown
+from fhir_server.interactions.answers import criteria_of
+from fhir_server.repository import Repository
+from fhir_server.search.index import entry as index_entry
+from fhir_server.search.matcher import matches
+
+Dispatch = Callable[[FhirRequest, Repository], FhirResponse]
+#: What a failure that nobody foresaw is turned into, its text kept for the log.
+Unforeseen = Callable[[Exception], FhirError]
+
+
+def batch_or_transaction(
+    request: FhirRequest, repository: Repository, dispatch: Dispatch, unforeseen: Unforeseen, *, max_entries: int
+) -> FhirResponse:
+    """200 and the answers, in the order of the entries.  Raises what the failing entry of a transaction raises."""
+    refuse_unknown(request.query)
+    if request.in_bundle:
+        raise BadRequest("A batch or transaction cannot be an entry of another.")
+    sent = request.parsed()
+    entries = bundle.entries_of(sent, "batch", "transaction")
+    if len(entries) > max_entries:
+        raise TooLarge(f"{len(entries)} entries; at most {max_entries} can be sent in one Bundle.", "Bundle.entry")
+    if sent["type"] == "batch":
+        answers = [_batch_entry(request, repository, dispatch, unforeseen, entry, i) for i, entry in enumerate(entries)]
+        return FhirResponse.of(200, bundle.bundle("batch-response", answers))
+    ordered = bundle.entries_in_order(sent, request.base)
+    answers = repository.transaction(lambda inside: _Transaction(request, inside, dispatch).run(ordered))
+    return FhirResponse.of(200, bundle.bundle("transaction-response", answers))
+
+
+def _batch_entry(
+    request: FhirRequest,
+    repository: Repository,
+    dispatch: Dispatch,
+    unforeseen: Unforeseen,
+    entry: dict[str, Any],
+    index: int,
+) -> dict[str, Any]:
+    """Run one entry by itself; its failure leaves the others alone."""
+    try:
+        asked = _as_request(request, bundle.read_request(entry, index))
+        return _answer(asked, dispatch(asked, repository))
+    except FhirError as error:
+        return _failure(error)
+    except Exception as error:
+        return _failure(unforeseen(error))
+
+
+def _failure(error: FhirError) -> dict[str, Any]:
+    return bundle.response_entry(bundle.response(_status(error.status), outcome=error.outcome()))
+
+
+class _Transaction:
+    """One run of a transaction; another run starts afresh."""
+
+    def __init__(self, request: FhirRequest, inside: Repository, dispatch: Dispatch):
+        self._request = request
+        self._inside = inside
+        self._dispatch = dispatch
+        self._base = request.base
+
+    def run(self, ordered: list[Request]) -> list[dict[str, Any]]:
+        """The answers by the place of their entries; every write done, or the failure of one raised."""
+        identities = {entry.index: self._identity(entry) for entry in ordered}
+        changed = {e.index: identities[e.index] for e in ordered if e.method in ("PUT", "PATCH", "DELETE")}
+        bundle.refuse_overlap(changed)
+        moved = {
+            entry.full_url: identity
+            for entry in ordered
+            if entry.full_url and (identity := identities[entry.index]) and entry.full_url != f"{self._base}/{identity}"
+        }
+        answers: dict[int, dict[str, Any]] = {}
+        resources = {entry.index: self._resolved(entry, ordered, identities, moved) for entry in ordered}
+        for entry in ordered:
+            asked = _as_request(self._request, entry, resources[entry.index], identities[entry.index])
+            try:
+                answers[entry.index] = _answer(asked, self._dispatch(asked, self._inside))
+            except FhirError as error:
+                raise _at(error, entry) from error
+        return [answers[index] for index in sorted(answers)]
+
+    def _identity(self, entry: Request) -> str | None:
+        """`Type/id` of what the entry creates or changes; None if it changes nothing that is known yet."""
+        path, _, query = entry.url.removeprefix(self._base).strip("/").partition("?")
+        type, _, id = path.partition("/")
+        try:
+            if entry.method == "POST" and path == type and entry.resource is not None:
+                match = self._match(type, entry.if_none_exist) if entry.if_none_exist is not None else None
+                return match or f"{type}/{self._inside.new_id()}"
+            if entry.method in ("PUT", "PATCH", "DELETE"):
+                if id:
+                    return path
+                match = self._match(type, query)
+                if match or entry.method != "PUT":
+                    return match
+                return f"{type}/{(entry.resource or {}).get('id') or self._inside.new_id()}"
+        except FhirError as error:
+            raise _at(error, entry) from error
+        return None
+
+    def _match(self, type: str, criteria: str) -> str | None:
+        found = self._inside.match(type, criteria_of(self._inside, type, criteria))
+        return found.reference if found else None
+
+    def _resolved(
+        self, entry: Request, ordered: list[Request], identities: dict[int, str | None], moved: dict[str, str]
+    ) -> dict[str, Any] | None:
+        """The entry's resource with every reference to another entry, and every conditional one, rewritten."""
+        if entry.resource is None:
+            return None
+        wanted = dict(moved)
+        for found in references.walk_references(entry.resource):
+            asked = references.parse(found.value, self._base)
+            if found.type == "Reference" and asked.query is not None and asked.type is not None:
+                wanted[found.value] = self._conditional(entry, found, asked.type, asked.query, ordered, identities)
+        if not wanted:
+            return entry.resource
+        root = (entry.full_url or "").removesuffix(f"/{identities[entry.index]}")
+        return references.rewrite(entry.resource, wanted, root if root.startswith("http") else None)
+
+    def _conditional(
+        self,
+        entry: Request,
+        found: references.Found,
+        type: str,
+        query: str,
+        ordered: list[Request],
+        identities: dict[int, str | None],
+    ) -> str:
+        """What a reference like `Patient?identifier=…` is to: the one match here, or in the Bundle itself."""
+        place = f"{entry.expression}.resource.{found.expression.partition('.')[2]}"
+        try:
+            criteria = criteria_of(self._inside, type, unquote(query) if "%" in query else query)
+            match = self._inside.match(type, criteria)
+        except FhirError as error:
+            raise _at(error, entry) from error
+        new = {match.reference} if match else set()
+        for other in ordered:
+            identity = identities[other.index]
+            if other.method in ("POST", "PUT") and identity and identity.startswith(f"{type}/") and other.resource:
+                kept = {"_id": identity.partition("/")[2], **index_entry(type, {"id": "", **other.resource})}
+                if "_lastUpdated" not in query and matches(criteria.where, kept):
+                    new.add(identity)
+        if len(new) == 1:
+            return new.pop()
+        many = "more than one resource matches" if new else "nothing matches"
+        raise PreconditionFailed(f"`{found.value}` cannot be resolved: {many}.", place)
+
+
+def _as_request(
+    request: FhirRequest, entry: Request, resource: dict[str, Any] | None = None, identity: str | None = None
+) -> FhirRequest:
+    """The entry as a request of its own."""
+    path, _, query = entry.url.removeprefix(request.base).partition("?")
+    headers = {":bundle": "entry"}
+    for name in ("prefer", "accept"):
+        if name in request.headers:
+            headers[name] = request.headers[name]
+    conditions = {
+        "if-match": entry.if_match,
+        "if-none-match": entry.if_none_match,
+        "if-modified-since": entry.if_modified_since,
+        "if-none-exist": entry.if_none_exist,
+    }
+    headers |= {name: value for name, value in conditions.items() if value is not None}
+    if entry.if_modified_since and read_http_date(entry.if_modified_since) is None:
+        raise BadRequest("`ifModifiedSince` cannot be read.", f"{entry.expression}.request.ifModifiedSince")
+    return FhirRequest(
+        method=entry.method,
+        path=path.strip("/"),
+        base=request.base,
+        query=query_of(query),
+        headers=headers,
+        resource=resource if resource is not None else entry.resource,
+        new_id=identity.partition("/")[2] if identity else None,
+    )
+
+
+def _answer(asked: FhirRequest, response: FhirResponse) -> dict[str, Any]:
+    """What came of an entry.  R4: http.html#transaction-response"""
+    resource = orjson.Fragment(response.body) if response.body is not None and asked.method != "HEAD" else None
+    outcome = None
+    if resource is not None and asked.method not in ("GET", "HEAD") and asked.prefer("return") == "OperationOutcome":
+        outcome, resource = resource, None
+    modified = response.headers.get("Last-Modified")
+    moment = read_http_date(modified) if modified else None
+    return bundle.response_entry(
+        bundle.response(
+            _status(response.status),
+            location=response.headers.get("Location"),
+            etag=response.headers.get("ETag"),
+            last_modified=moment.isoformat().replace("+00:00", "Z") if moment else None,
+            outcome=outcome,  # type: ignore[arg-type]
+        ),
+        resource,
+    )
+
+
+def _status(code: int) -> str:
+    return f"{code} {HTTPStatus(code).phrase}"
+
+
+def _at(error: FhirError, entry: Request) -> FhirError:
+    """The error, its places told from the Bundle on."""
+    issues = tuple(
+        Issue(
+            issue.code,
+            f"{entry.expression} ({entry.method} {entry.url}): {issue.diagnostics}",
+            tuple(_inside(entry, place) for place in issue.expression) or (entry.expression,),
+            issue.severity,
+        )
+        for issue in error.issues
+    )
+    located = type(error)(str(error), issues=issues)
+    located.headers = error.headers
+    return located
+
+
+def _inside(entry: Request, place: str) -> str:
+    if place.startswith("Bundle.entry"):
+        return place
+    head, _, rest = place.partition(".")
+    return f"{entry.expression}.resource.{rest}" if rest else f"{entry.expression}.resource"

@@ -1,0 +1,89 @@
+"""The CapabilityStatement, written from the tables of routes, types, parameters and operations.  R4: capabilitystatement.html
+
+It says what there is because it is made of what there is; one test runs every line of it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fhir_server import __version__
+from fhir_server.fhir.dates import instant
+from fhir_server.fhir.http import JSON_PATCH
+from fhir_server.fhir.types import TYPES
+from fhir_server.interactions.routes import ROUTES
+from fhir_server.operations.registry import OPERATIONS
+from fhir_server.search.parameters import parameters
+
+#: On what the server records of itself: it is read and searched, and an entry of its own cannot be changed.
+_SYSTEM = ("history-system",)
+
+
+def capability_statement(base: str, now: datetime, *, update_as_create: bool = True) -> dict[str, Any]:
+    """The CapabilityStatement of the server at `base`, as of `now`, its start."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "id": "fhir-server",
+        "url": f"{base}/metadata",
+        "version": __version__,
+        "name": "FhirServer",
+        "title": "fhir-server",
+        "status": "active",
+        "date": instant(now),
+        "publisher": "fhir-server",
+        "kind": "instance",
+        "software": {"name": "fhir-server", "version": __version__},
+        "implementation": {"description": "A FHIR R4 health record server", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        "patchFormat": [JSON_PATCH, "application/fhir+json", "application/fhir+xml"],
+        "rest": [
+            {
+                "mode": "server",
+                "security": {
+                    "cors": False,
+                    "service": [
+                        {
+                            "coding": [
+                                {
+                                    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                                    "code": "OAuth",
+                                }
+                            ]
+                        }
+                    ],
+                    "description": "A bearer token with SMART scopes, on everything but discovery and health.",
+                },
+                "resource": [_resource(type, update_as_create) for type in sorted(TYPES)],
+                "interaction": [{"code": code} for code in ("transaction", "batch", *_SYSTEM)],
+            }
+        ],
+    }
+
+
+def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
+    codes = dict.fromkeys(route.interaction for route in ROUTES if "{type}" in route.path)
+    operations = [
+        {"name": operation.name, "definition": operation.definition}
+        for operation in OPERATIONS.values()
+        if type in operation.types
+    ]
+    return {
+        "type": type,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
+        "interaction": [{"code": code} for code in codes],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": update_as_create,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
+        "referencePolicy": ["literal", "logical"],
+        "searchParam": [
+            {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
+            for parameter in parameters(type).values()
+        ],
+        **({"operation": operations} if operations else {}),
+    }

@@ -1,0 +1,128 @@
+"""The table of interactions, and the one router over it.  R4: http.html
+
+Requests from the wire and entries of a Bundle are routed here alike, and the CapabilityStatement is written from the
+table, so that it says what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhir_server.fhir.http import FhirRequest, FhirResponse
+from fhir_server.fhir.outcome import FhirError, MethodNotAllowed, NotFound
+from fhir_server.fhir.types import TYPES
+from fhir_server.interactions.batch import Unforeseen, batch_or_transaction
+from fhir_server.interactions.create import create
+from fhir_server.interactions.delete import conditional_delete, delete
+from fhir_server.interactions.history import history
+from fhir_server.interactions.patch import conditional_patch, patch
+from fhir_server.interactions.read import read, vread
+from fhir_server.interactions.search import search
+from fhir_server.interactions.update import conditional_update, update
+from fhir_server.operations.registry import OPERATIONS
+from fhir_server.repository import Repository
+
+
+@dataclass(frozen=True)
+class Route:
+    """A row: the interaction's code, its method, and its path; `{type}` is a supported type, `{id}` any text."""
+
+    interaction: str
+    method: str
+    path: str
+    handler: Callable[..., FhirResponse]
+
+
+ROUTES = (
+    Route("search-type", "GET", "{type}", search),
+    Route("search-type", "POST", "{type}/_search", search),
+    Route("create", "POST", "{type}", create),
+    Route("update", "PUT", "{type}", conditional_update),
+    Route("patch", "PATCH", "{type}", conditional_patch),
+    Route("delete", "DELETE", "{type}", conditional_delete),
+    Route("history-system", "GET", "_history", history),
+    Route("history-type", "GET", "{type}/_history", history),
+    Route("read", "GET", "{type}/{id}", read),
+    Route("update", "PUT", "{type}/{id}", update),
+    Route("patch", "PATCH", "{type}/{id}", patch),
+    Route("delete", "DELETE", "{type}/{id}", delete),
+    Route("history-instance", "GET", "{type}/{id}/_history", history),
+    Route("vread", "GET", "{type}/{id}/_history/{version_id}", vread),
+)
+
+
+@dataclass(frozen=True)
+class Router:
+    """Finds and runs what a request asks for."""
+
+    unforeseen: Unforeseen
+    max_entries: int = 5_000
+
+    def __call__(self, request: FhirRequest, repository: Repository) -> FhirResponse:
+        """The answer of the interaction that `request` names.  Raises FhirError."""
+        return self.find(request)[1](request, repository)
+
+    def find(self, request: FhirRequest) -> tuple[str, Callable[[FhirRequest, Repository], FhirResponse]]:
+        """The interaction's code and its handler.  Raises NotFound, MethodNotAllowed."""
+        method = "GET" if request.method == "HEAD" else request.method
+        parts = request.path.split("/") if request.path else []
+        if not parts:
+            return self._root(method)
+        if parts[-1].startswith("$"):
+            return _operation(method, parts)
+        allowed: list[str] = []
+        for route in ROUTES:
+            names = _match(route.path, parts)
+            if names is None:
+                continue
+            if route.method == method:
+                return route.interaction, lambda q, r, route=route, names=names: route.handler(q, r, **names)  # type: ignore[misc]
+            allowed.append(route.method)
+        if allowed:
+            raise _not_allowed(method, request.path, allowed)
+        if parts[0] not in TYPES and not parts[0].startswith(("_", "$")):
+            raise NotFound(f"`{parts[0]}` is not a type that is kept here; known: {', '.join(TYPES)}.")
+        raise NotFound(f"There is nothing at `{request.path}`.")
+
+    def _root(self, method: str) -> tuple[str, Callable[[FhirRequest, Repository], FhirResponse]]:
+        if method != "POST":
+            raise _not_allowed(method, "/", ["POST"])
+
+        def run(request: FhirRequest, repository: Repository) -> FhirResponse:
+            return batch_or_transaction(request, repository, self, self.unforeseen, max_entries=self.max_entries)
+
+        return "batch", run
+
+
+def _match(path: str, parts: list[str]) -> dict[str, str] | None:
+    """What the names of the path stand for, if the parts are of its form."""
+    steps = path.split("/")
+    if len(steps) != len(parts):
+        return None
+    names: dict[str, str] = {}
+    for step, part in zip(steps, parts, strict=True):
+        if step == "{type}" and part in TYPES or step in ("{id}", "{version_id}") and not part.startswith(("_", "$")):
+            names[step.strip("{}")] = part
+        elif step != part:
+            return None
+    return names
+
+
+def _operation(method: str, parts: list[str]) -> tuple[str, Callable[[FhirRequest, Repository], FhirResponse]]:
+    name = parts[-1].removeprefix("$")
+    operation = OPERATIONS.get(name)
+    if operation is None or len(parts) != 3 or parts[0] not in operation.types:
+        offered = ", ".join(f"[type]/[id]/${known}" for known in OPERATIONS)
+        raise NotFound(f"There is no operation at `{'/'.join(parts)}`; known: {offered}.")
+    methods = ["POST"] if operation.changes else ["GET", "POST"]
+    if method not in methods:
+        raise _not_allowed(method, "/".join(parts), methods)
+    return f"operation-{name}", lambda request, repository: operation.handler(request, repository, parts[0], parts[1])
+
+
+def _not_allowed(method: str, path: str, allowed: list[str]) -> FhirError:
+    offered = sorted({*allowed, *(["HEAD"] if "GET" in allowed else [])})
+    return MethodNotAllowed(
+        f"`{method}` is not offered at `{path}`; it takes {', '.join(offered)}.", headers={"Allow": ", ".join(offered)}
+    )

@@ -1,0 +1,534 @@
+"""The one door to resources: decide, find or write, audit, for one actor and one request.
+
+Read, search, history, `$everything`, batch entries, conditional matches: each goes through here, so that none of them
+can forget a step.  What may not be seen and what is not there are the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any, TypeVar
+
+from fhir_server import audit
+from fhir_server.access import Actor, Decision, decide
+from fhir_server.audit import Recorder, Trail
+from fhir_server.fhir import json
+from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
+from fhir_server.fhir.outcome import (
+    BadRequest,
+    FhirError,
+    Forbidden,
+    Gone,
+    Issue,
+    MethodNotAllowed,
+    MultipleMatches,
+    NotFound,
+    PreconditionFailed,
+    Unprocessable,
+)
+from fhir_server.fhir.types import TYPES
+from fhir_server.search.cursor import Cursors
+from fhir_server.search.expression import EVERYTHING, NOTHING, Expression, Match, OfTypes, all_of, any_of
+from fhir_server.search.index import entry
+from fhir_server.search.parser import Reader
+from fhir_server.search.types.id import IdTest
+from fhir_server.storage.documents import Stored
+from fhir_server.storage.store import Store, Unit, allowed_by
+
+T = TypeVar("T")
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every repository of one process shares."""
+
+    store: Store
+    recorder: Recorder
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    base: str
+    cursors: Cursors
+    zone: tzinfo = PARIS
+    page_sizes: tuple[int, int] = (20, 1000)
+    update_as_create: bool = True
+    check_references: bool = False
+
+    def reader(self) -> Reader:
+        """The reader of queries, now."""
+        return Reader(self.base, self.zone, self.clock())
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """The search of a conditional interaction: its text, to meet others at, and what it asks."""
+
+    text: str
+    where: Expression
+
+
+class Repository:
+    """
+    The resources, as one actor may see and change them during one request.
+
+    prefetched: {(type, id): the current version or None}, read in the same round trip as the access token.
+    """
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        actor: Actor,
+        trail: Trail,
+        *,
+        prefetched: dict[tuple[str, str], Stored | None] | None = None,
+        unit: Unit | None = None,
+    ):
+        self._around = surroundings
+        self._store = surroundings.store
+        self.actor = actor
+        self._trail = trail
+        self._prefetched = prefetched or {}
+        self._unit = unit
+        self._written: dict[str, Stored] = {}
+        self._decisions: dict[tuple[str, str], Decision] = {}
+
+    # --- reading
+
+    def read(self, type: str, id: str, interaction: str = "read") -> Stored:
+        """
+        The current version of `type/id`.
+
+        Raises NotFound both when there is none and when the actor may not see it, Gone when it was deleted and the
+        actor might have seen it.  R4: http.html#read
+        """
+        decision = self.decide(interaction, type)
+        stored = self._current(type, id)
+        if stored is None or not allowed_by(decision.where, stored):
+            last = self._last_version(type, id) if stored is None else None
+            if last and last.body is None and allowed_by(decision.where, last):
+                raise Gone(f"{type}/{id} was deleted.", headers={"ETag": last.etag})
+            raise NotFound(f"{type}/{id} is not known.")
+        self._trail.disclose([stored])
+        return stored
+
+    def vread(self, type: str, id: str, version_id: str) -> Stored:
+        """That version of `type/id`.  Raises NotFound, or Gone for the version that a delete made.  R4: http.html#vread"""
+        decision = self.decide("vread", type)
+        unknown = NotFound(f"{type}/{id} has no version `{version_id}`.")
+        if not version_id.isascii() or not version_id.isdigit() or len(version_id) > 9:
+            raise unknown
+        source = self._unit or self._store
+        stored = source.version(type, id, int(version_id))
+        if stored is None or not allowed_by(decision.where, stored):
+            raise unknown
+        if stored.body is None:
+            raise Gone(f"Version {version_id} of {type}/{id} is its deletion.")
+        self._trail.disclose([stored])
+        return stored
+
+    def search(
+        self,
+        type: str,
+        where: Expression,
+        *,
+        limit: int,
+        after: str | None = None,
+        beyond: bool = False,
+        interaction: str = "search-type",
+    ) -> list[Stored]:
+        """
+        Up to `limit` resources that match and may be seen, by id, from behind `after` on.
+
+        beyond: one more, if there is one, to tell that there are further pages; it is not to be served.
+        """
+        decision = self.decide(interaction, type)
+        source = self._unit or self._store
+        found = source.find(type, where, allowed=decision.where, limit=limit + 1 if beyond else limit, after=after)
+        self._trail.disclose(found[:limit])
+        return found
+
+    def count(self, type: str, where: Expression, *, exactly: bool = False) -> int | None:
+        """How many match and may be seen; None when that is more than are counted unless it is asked for exactly."""
+        decision = self.decide("search-type", type)
+        return (self._unit or self._store).count(type, where, allowed=decision.where, exactly=exactly)
+
+    def fetch(self, type: str, ids: Iterable[str]) -> list[Stored]:
+        """Those of these resources that may be seen, under the actor's own rules for the type; none if it has no scope."""
+        ids = tuple(dict.fromkeys(ids))
+        try:
+            return self.search(type, Match("_id", IdTest(ids)), limit=len(ids), interaction="read") if ids else []
+        except Forbidden:
+            return []
+
+    def history(
+        self,
+        type: str | None,
+        id: str | None,
+        *,
+        limit: int,
+        since: datetime | None = None,
+        at: Interval | None = None,
+        after: tuple[datetime, str] | None = None,
+    ) -> tuple[list[Stored], int | None]:
+        """
+        The versions of an instance, a type or the system that may be seen, newest first, and how many in all.
+
+        Raises NotFound for an instance that never was, or may not be seen.  R4: http.html#history
+        """
+        interaction = "history-instance" if id else "history-type" if type else "history-system"
+        if type is None:
+            allowed = self._in_all_types(interaction)
+        else:
+            allowed = self.decide(interaction, type).where
+        bounds = (at.low, at.high) if at else None
+        found, total = self._store.history(type, id, allowed=allowed, limit=limit, since=since, at=bounds, after=after)
+        if type and id and not found:
+            last = self._last_version(type, id)
+            if last is None or not allowed_by(allowed, last):
+                raise NotFound(f"{type}/{id} is not known.")
+        self._trail.disclose(found)
+        return found, total
+
+    @property
+    def page_sizes(self) -> tuple[int, int]:
+        """The page size where none is asked for, and the largest."""
+        return self._around.page_sizes
+
+    def reader(self) -> Reader:
+        """The reader of queries, now."""
+        return self._around.reader()
+
+    def cursor(self, position: Any, query: str) -> str:
+        """An opaque text for `position` in the answer to `query`, of use to this actor alone."""
+        return self._around.cursors.write(position, self.actor.caller, query)
+
+    def position(self, cursor: str, query: str) -> Any:
+        """The position of a cursor.  Raises BadRequest for one that is not this actor's and this query's."""
+        return self._around.cursors.read(cursor, self.actor.caller, query)
+
+    # --- writing
+
+    def create(self, type: str, resource: Resource, *, if_none_exist: Criteria | None = None, id: str | None = None):
+        """
+        (the resource, whether it was created): a new one, or the one that `if_none_exist` finds.
+
+        id: a new id that a transaction has already given out.  Raises MultipleMatches.  R4: http.html#create
+        """
+        self.decide("create", type)
+
+        def work(inside: Repository, unit: Unit) -> tuple[Stored, bool]:
+            if if_none_exist:
+                unit.meet(f"{type}?{if_none_exist.text}")
+                existing = inside.match(type, if_none_exist)
+                if existing:
+                    inside._trail.disclose([existing])
+                    return existing, False
+            return inside._put(type, id or self._around.new_id(), resource, "POST", None, 0, "create"), True
+
+        return self._write("create", work)
+
+    def update(self, type: str, id: str, resource: Resource, *, if_match: str | None = None) -> tuple[Stored, bool]:
+        """(the new version, whether the resource was created by it).  R4: http.html#update, http.html#upsert"""
+        return self._write("update", lambda inside, unit: inside._update(type, id, resource, if_match))
+
+    def update_matching(
+        self,
+        type: str,
+        criteria: Criteria,
+        resource: Resource,
+        *,
+        if_match: str | None = None,
+        new_id: str | None = None,
+    ) -> tuple[Stored, bool]:
+        """As update, of the one resource that matches; created when none does.  R4: http.html#cond-update"""
+        self.decide("update", type)
+
+        def work(inside: Repository, unit: Unit) -> tuple[Stored, bool]:
+            unit.meet(f"{type}?{criteria.text}")
+            existing = inside.match(type, criteria)
+            given = resource.get("id")
+            if existing is None:
+                if given is not None:
+                    return inside._update(type, given, resource, if_match)
+                if if_match:
+                    raise PreconditionFailed("Nothing matches, so there is no version to match either.")
+                inside.decide("create", type)
+                return inside._put(type, new_id or self._around.new_id(), resource, "PUT", None, 0, "create"), True
+            if given is not None and given != existing.id:
+                raise BadRequest(f"The body is {type}/{given}, and what matches is {existing.reference}.", f"{type}.id")
+            return inside._update(type, existing.id, {**resource, "id": existing.id}, if_match)
+
+        return self._write("update", work)
+
+    def patch(
+        self, type: str, target: str | Criteria, change: Callable[[Resource], Resource], *, if_match: str | None = None
+    ) -> Stored:
+        """The new version, made by `change` from the current one.  R4: http.html#patch"""
+        self.decide("patch", type)
+
+        def work(inside: Repository, unit: Unit) -> Stored:
+            existing = inside._target(type, target, "patch")
+            _refuse_sealed(existing)
+            _hold(if_match, existing)
+            changed = change(json.parse(existing.body or b""))
+            if changed.get("id") != existing.id or changed.get("resourceType") != type:
+                raise Unprocessable("A patch cannot change `id` or `resourceType`.", f"{type}.id")
+            return inside._put(type, existing.id, changed, "PATCH", existing, existing.version, "patch")
+
+        return self._write("patch", work)
+
+    def delete(self, type: str, id: str, *, if_match: str | None = None) -> Stored | None:
+        """The version that says it is gone; None when there was nothing to delete.  R4: http.html#delete"""
+        self.decide("delete", type)
+
+        def work(inside: Repository, unit: Unit) -> Stored | None:
+            existing = unit.read(type, id)
+            if existing is None or not allowed_by(inside.decide("delete", type).where, existing):
+                if if_match:
+                    raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
+                last = unit.last_version(type, id)
+                return last if last and last.body is None and existing is None else None
+            return inside._remove(existing, if_match)
+
+        return self._write("delete", work)
+
+    def delete_matching(self, type: str, criteria: Criteria, *, if_match: str | None = None) -> Stored | None:
+        """As delete, of the one resource that matches.  Raises MultipleMatches.  R4: http.html#3.1.0.7.1"""
+        self.decide("delete", type)
+
+        def work(inside: Repository, unit: Unit) -> Stored | None:
+            existing = inside.match(type, criteria)
+            if existing is None:
+                return None
+            whole = unit.read(type, existing.id)
+            if whole is None or not allowed_by(inside.decide("delete", type).where, whole):
+                raise NotFound(f"{type}/{existing.id} is not known.")
+            return inside._remove(whole, if_match)
+
+        return self._write("delete", work)
+
+    def match(self, type: str, criteria: Criteria) -> Stored | None:
+        """The one resource that matches and may be seen, None if there is none.  Raises MultipleMatches."""
+        decision = self.decide("search-type", type)
+        source = self._unit or self._store
+        found = source.find(type, criteria.where, allowed=decision.where, limit=2)
+        if len(found) > 1:
+            raise MultipleMatches(f"`{type}?{criteria.text}` matches more than one resource.")
+        return found[0] if found else None
+
+    def transaction(self, work: Callable[[Repository], T]) -> T:
+        """Run `work` with a repository whose writes all happen, or none.  It may be run more than once."""
+        return self._write("transaction", lambda inside, unit: work(inside))
+
+    def new_id(self) -> str:
+        """An id that no resource has."""
+        return self._around.new_id()
+
+    # --- the record of the request
+
+    def record(self, error: FhirError | None = None) -> None:
+        """Make the record of what was disclosed or refused durable; to be called before the answer leaves."""
+        trail = self._trail
+        if trail.recorded and not trail.disclosed and error is None:
+            return
+        outcome = audit.SUCCESS if error is None else audit.FAILED if error.status >= 500 else audit.REFUSED
+        self._around.recorder.record(
+            audit.event(
+                trail,
+                self.actor,
+                id=self._around.new_id(),
+                now=self._around.clock(),
+                interaction=trail.interaction,
+                versions=trail.disclosed,
+                outcome=outcome,
+                description=str(error)[:500] if error else None,
+            )
+        )
+        trail.recorded = True
+
+    # --- the steps
+
+    def decide(self, interaction: str, type: str) -> Decision:
+        """What the actor may do; asked once a request.  Raises Forbidden."""
+        asked = (interaction, type)
+        if asked not in self._decisions:
+            self._decisions[asked] = decide(self.actor, interaction, type, self._around.reader().expression)
+        return self._decisions[asked]
+
+    def _in_all_types(self, interaction: str) -> Expression:
+        """What the actor may see across types: for each rule, the types that it holds for."""
+        rules: dict[Expression, list[str]] = {}
+        for type in TYPES:
+            try:
+                rules.setdefault(self.decide(interaction, type).where, []).append(type)
+            except Forbidden as error:
+                refusal = error
+        if not rules:
+            raise refusal
+        if len(rules.get(EVERYTHING, ())) == len(TYPES):
+            return EVERYTHING
+        return any_of(*(all_of(OfTypes(tuple(types)), where) for where, types in rules.items() if where != NOTHING))
+
+    def _current(self, type: str, id: str) -> Stored | None:
+        if self._unit:
+            return self._unit.read(type, id)
+        if (type, id) in self._prefetched:
+            return self._prefetched[type, id]
+        return self._store.read(type, id)
+
+    def _last_version(self, type: str, id: str) -> Stored | None:
+        return (self._unit or self._store).last_version(type, id)
+
+    def _write(self, interaction: str, work: Callable[[Repository, Unit], T]) -> T:
+        """Run `work` in a transaction, its audit record included, or as a part of the one that runs already."""
+        if self._unit:
+            return work(self, self._unit)
+
+        def whole(unit: Unit) -> T:
+            inside = Repository(self._around, self.actor, self._trail, unit=unit)
+            inside._decisions = self._decisions
+            result = work(inside, unit)
+            if inside._written:
+                unit.insert(
+                    audit.event(
+                        self._trail,
+                        self.actor,
+                        id=self._around.new_id(),
+                        now=self._around.clock(),
+                        interaction=interaction,
+                        versions=inside._written,
+                    )
+                )
+            return result
+
+        result = self._store.run(whole)
+        self._trail.recorded = True
+        return result
+
+    def _update(self, type: str, id: str, resource: Resource, if_match: str | None) -> tuple[Stored, bool]:
+        unit = self._inside
+        existing = unit.read(type, id)
+        if existing is not None:
+            if not allowed_by(self.decide("update", type).where, existing):
+                raise NotFound(f"{type}/{id} is not known.")
+            _refuse_sealed(existing)
+            _hold(if_match, existing)
+            return self._put(type, id, resource, "PUT", existing, existing.version, "update"), False
+        if if_match:
+            raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
+        self.decide("update", type)
+        if not self._around.update_as_create:
+            raise MethodNotAllowed(f"{type}/{id} is not known, and this server gives out ids itself: POST to {type}.")
+        self.decide("create", type)
+        last = unit.last_version(type, id)
+        return self._put(type, id, resource, "PUT", None, last.version if last else 0, "create", last), True
+
+    def _target(self, type: str, target: str | Criteria, interaction: str) -> Stored:
+        """The current version of what a patch is of."""
+        id = target
+        if isinstance(target, Criteria):
+            found = self.match(type, target)
+            if found is None:
+                raise NotFound(f"Nothing matches `{type}?{target.text}`.")
+            id = found.id
+        existing = self._inside.read(type, str(id))
+        if existing is None:
+            last = self._inside.last_version(type, str(id))
+            if last and last.body is None and allowed_by(self.decide(interaction, type).where, last):
+                raise Gone(f"{type}/{id} was deleted.")
+        if existing is None or not allowed_by(self.decide(interaction, type).where, existing):
+            raise NotFound(f"{type}/{id} is not known.")
+        return existing
+
+    def _put(
+        self,
+        type: str,
+        id: str,
+        resource: Resource,
+        method: str,
+        replaces: Stored | None,
+        last: int,
+        interaction: str,
+        gone: Stored | None = None,
+    ) -> Stored:
+        """Keep `resource` as the version behind `last`; the server sets id, version and time, and who deposited it."""
+        before = replaces or gone
+        updated = self._around.clock()
+        if before and updated <= before.updated:
+            updated = before.updated + MILLISECOND
+        version = last + 1
+        whole = _stamped(resource, type, id, version, updated)
+        depositor = self.actor.reference if self.actor.kind == "professional" else None
+        kept = {"_id": id, "updated": updated, **entry(type, whole, base=self._around.base, zone=self._around.zone)}
+        if depositor:
+            kept["depositor"] = depositor
+        stored = Stored(type, id, version, updated, json.dumps(whole), method, depositor, entry=kept)
+        if not allowed_by(self.decide(interaction, type).where, stored):
+            raise Forbidden(f"This {type} would be outside of what the access token reaches.")
+        if self._around.check_references:
+            self._refuse_dangling(type, whole)
+        self._inside.write(stored, replaces)
+        self._written[f"{stored.reference}/_history/{version}"] = stored
+        return stored
+
+    def _remove(self, existing: Stored, if_match: str | None) -> Stored:
+        _refuse_sealed(existing)
+        _hold(if_match, existing)
+        updated = max(self._around.clock(), existing.updated + MILLISECOND)
+        gone = replace(
+            existing,
+            version=existing.version + 1,
+            updated=updated,
+            body=None,
+            method="DELETE",
+            entry={**existing.entry, "updated": updated},
+        )
+        self._inside.write(gone, existing)
+        self._written[f"{gone.reference}/_history/{gone.version}"] = gone
+        return gone
+
+    def _refuse_dangling(self, type: str, resource: Resource) -> None:
+        """Raise Unprocessable for references to resources of this server that are not here."""
+        lacking = [
+            Issue("not-found", f"`{found.reference}` is not here.", (found.expression,))
+            for found in local_references(resource, self._around.base)
+            if self._inside.read(*found.target) is None
+        ]
+        if lacking:
+            raise Unprocessable.of(lacking)
+
+    @property
+    def _inside(self) -> Unit:
+        """The transaction that a write is part of."""
+        if self._unit is None:
+            raise RuntimeError("a write outside of a transaction")
+        return self._unit
+
+
+def _stamped(resource: Resource, type: str, id: str, version: int, updated: datetime) -> Resource:
+    """The resource under its id, its version and time set by the server; the rest of `meta` is the client's."""
+    meta = {"versionId": str(version), "lastUpdated": instant(updated)}
+    given = resource.get("meta") or {}
+    meta |= {name: value for name, value in given.items() if name.lstrip("_") not in meta}
+    rest = {name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta", "_id")}
+    return {"resourceType": type, "id": id, "meta": meta, **rest}
+
+
+def _hold(if_match: str | None, existing: Stored) -> None:
+    """Raise PreconditionFailed if the client did not mean this version.  R4: http.html#concurrency"""
+    if if_match is None or if_match == "*":
+        return
+    wanted = [tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")]
+    if str(existing.version) not in wanted:
+        raise PreconditionFailed(
+            f"{existing.reference} is at version {existing.version}, not {', '.join(wanted)}: read it again first.",
+            headers={"ETag": existing.etag},
+        )
+
+
+def _refuse_sealed(existing: Stored) -> None:
+    """Raise MethodNotAllowed for what the server wrote of itself."""
+    if existing.origin == "server":
+        raise MethodNotAllowed(f"{existing.reference} is the server's own record and cannot be changed.")

@@ -1,0 +1,198 @@
+"""FHIR over HTTP: the wire to a FhirRequest, a FhirResponse to the wire.  R4: http.html
+
+Everything it needs is handed to it.  No answer leaves before its audit record is durable.
+"""
+
+from __future__ import annotations
+
+import secrets
+import traceback
+from base64 import b64encode
+from collections.abc import Callable
+
+import structlog
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from fhir_server.access import Actor
+from fhir_server.audit import Trail
+from fhir_server.fhir import json
+from fhir_server.fhir.http import JSON_PATCH, JSON_TYPES, XML_TYPES, FhirRequest, FhirResponse, query_of
+from fhir_server.fhir.outcome import FhirError, TooLarge, Unauthorized
+from fhir_server.fhir.types import TYPES
+from fhir_server.interactions.routes import Router
+from fhir_server.repository import Repository
+from fhir_server.rest import negotiation
+from fhir_server.storage.documents import Stored
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+Prefetched = dict[tuple[str, str], Stored | None]
+Authenticate = Callable[[str, tuple[str, str] | None], tuple[Actor, Prefetched]]
+RepositoryFor = Callable[[Actor, Trail, Prefetched], Repository]
+
+log = structlog.get_logger()
+
+
+def blueprint(
+    *,
+    base: str,
+    router: Router,
+    authenticate: Authenticate,
+    repository_for: RepositoryFor,
+    record_stranger: Callable[[Trail, FhirError], None],
+    discovery: dict[str, Callable[[], bytes]],
+) -> Blueprint:
+    """
+    The FHIR REST API.
+
+    discovery: what anyone may read, by path: JSON bytes.  record_stranger: records the refusal of an unknown caller.
+    """
+    rest = Blueprint("rest", __name__)
+
+    @rest.route("", defaults={"path": ""}, methods=METHODS)
+    @rest.route("/", defaults={"path": ""}, methods=METHODS)
+    @rest.route("/<path:path>", methods=METHODS)
+    def serve(path: str) -> Response:
+        asked_id = request.headers.get("X-Request-Id", "")
+        request_id = asked_id if asked_id.isascii() and 0 < len(asked_id) <= 64 else secrets.token_hex(8)
+        query = request.query_string.decode("utf-8", "replace")
+        trail = Trail("", request.method, "/" + path, query, request.remote_addr, request_id)
+        try:
+            if path in discovery and request.method in ("GET", "HEAD"):
+                return _write(FhirResponse(200, discovery[path]()), query, request_id)
+            return _write(_answer(path, query, trail), query, request_id)
+        except FhirError as error:
+            return write_error(error, query, request_id)
+
+    def _answer(path: str, query: str, trail: Trail) -> FhirResponse:
+        try:
+            actor, prefetched = authenticate(_bearer(), _along(path))
+        except Unauthorized as refusal:
+            trail.interaction = "login"
+            record_stranger(trail, refusal)
+            raise
+        repository = repository_for(actor, trail, prefetched)
+        try:
+            asked = read_request(path, query, base)
+            trail.interaction, run = router.find(asked)
+            negotiation.format_of(asked.query, request.headers.get("Accept")) if not _raw(asked.query) else None
+            response = run(asked, repository)
+        except FhirError as error:
+            repository.record(error)
+            raise
+        except HTTPException as error:
+            refusal = TooLarge(_TOO_LARGE) if isinstance(error, RequestEntityTooLarge) else _of_http(error)
+            repository.record(refusal)
+            raise refusal from None
+        except Exception as error:
+            failure = unforeseen(error)
+            repository.record(failure)
+            raise failure from error
+        repository.record()
+        return response
+
+    return rest
+
+
+_TOO_LARGE = "The body is larger than this server reads (FHIR_SERVER_MAX_BODY_BYTES)."
+
+
+def unforeseen(error: Exception) -> FhirError:
+    """The failure that a client sees for what nobody foresaw: an id to quote.
+
+    The log gets where it happened and the kind of error.  Not its text, nor any value: either may hold health data.
+    """
+    incident = secrets.token_hex(8)
+    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("unforeseen", incident=incident, error=type(error).__name__, where=where[-12:])
+    return FhirError(f"The server failed; quote `{incident}` to its operator.")
+
+
+def read_request(path: str, query: str, base: str) -> FhirRequest:
+    """The request on the wire as a value.  A Binary may come as what it holds.  R4: binary.html#rest"""
+    headers = {name.lower(): value for name, value in request.headers.items() if not name.startswith(":")}
+    asked = FhirRequest(request.method, path.strip("/"), base, query_of(query), headers, request.get_data(cache=False))
+    type, _, id = asked.path.partition("/")
+    known = JSON_TYPES | XML_TYPES | {JSON_PATCH, ""}
+    if type != "Binary" or request.method not in ("POST", "PUT") or "/" in id or id.startswith(("_", "$")):
+        return asked
+    if asked.content_type in known:
+        return asked
+    binary = {"resourceType": "Binary", **({"id": id} if id else {}), "contentType": headers["content-type"]}
+    if "x-security-context" in headers:
+        binary["securityContext"] = {"reference": headers["x-security-context"]}
+    if asked.body:
+        binary["data"] = b64encode(asked.body).decode()
+    return FhirRequest(asked.method, asked.path, base, asked.query, headers, b"", resource=binary)
+
+
+def write_error(error: FhirError, query: str, request_id: str) -> Response:
+    """The OperationOutcome of a failure, in the client's format where it has one, else in JSON."""
+    response = FhirResponse.of(error.status, error.outcome(), error.headers)
+    try:
+        return _write(response, query, request_id)
+    except FhirError:
+        return _write(response, "_format=json", request_id)
+
+
+def _write(response: FhirResponse, query: str, request_id: str) -> Response:
+    asked = query_of(query)
+    body, media_type = response.body, negotiation.JSON
+    if body is not None and response.status == 200 and _raw(asked) and request.method in ("GET", "HEAD"):
+        body, media_type = negotiation.raw(body)
+    elif body is not None:
+        media_type = negotiation.format_of(asked, request.headers.get("Accept"))
+        pretty = any(name == "_pretty" and value != "false" for name, value in asked)
+        body = negotiation.write(body, media_type, pretty)
+    written = Response(body, response.status)
+    if body is None:
+        written.headers.pop("Content-Type", None)
+    else:
+        charset = "; charset=utf-8" if media_type in (negotiation.JSON, negotiation.XML) else ""
+        written.headers["Content-Type"] = media_type + charset
+    for name, value in response.headers.items():
+        written.headers[name] = value
+    written.headers["X-Request-Id"] = request_id
+    written.headers["Cache-Control"] = "no-store"
+    written.headers["X-Content-Type-Options"] = "nosniff"
+    return written
+
+
+def _raw(query: tuple[tuple[str, str], ...]) -> bool:
+    """Whether the content of a Binary is asked for."""
+    parts = request.path.partition("/fhir/")[2].strip("/").split("/")
+    if parts[0] != "Binary" or len(parts) not in (2, 4) or parts[-1].startswith(("_", "$")):
+        return False
+    return request.method in ("GET", "HEAD") and negotiation.wants_raw(query, request.headers.get("Accept"))
+
+
+def _bearer() -> str:
+    """The access token.  Raises Unauthorized if there is none.  RFC 6750 s. 2.1, s. 3"""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized(
+            "An access token is needed: `Authorization: Bearer …`.",
+            headers={"WWW-Authenticate": 'Bearer realm="fhir-server"'},
+        )
+    return token.strip()
+
+
+def _along(path: str) -> tuple[str, str] | None:
+    """(type, id) of the one resource that a read is of."""
+    type, _, id = path.partition("/")
+    if request.method not in ("GET", "HEAD") or type not in TYPES or not id or "/" in id or id.startswith(("_", "$")):
+        return None
+    return type, id
+
+
+def _of_http(error: HTTPException) -> FhirError:
+    """A refusal of Flask's as one of ours."""
+    refusal = FhirError(error.description or error.name)
+    refusal.status = error.code or 500
+    return refusal
+
+
+def as_json(resource: dict) -> Callable[[], bytes]:
+    """A resource of discovery, written once."""
+    written = json.dumps(resource)
+    return lambda: written

@@ -1,0 +1,124 @@
+"""The shapes of what is kept in MongoDB.
+
+A collection per resource type holds current versions, under the resource's own type name:
+
+    _id         the logical id
+    version     1, 2, 3 …
+    updated     datetime, milliseconds
+    body        the exact JSON bytes that are served
+    depositor   who wrote this version, `Practitioner/123`; absent for the operator
+    origin      "server" on what the server itself wrote and nobody may change
+    + the entry of search/index.py: owner, others, tokens, dates, strings
+
+`_history` holds every version of every type, the current one too:
+
+    _id         `Type/id/0000000003`: an instance's versions are a range of the index
+    type, id, version, updated, body, depositor, owner, others, tokens, dates, strings     as above
+    method      POST, PUT, PATCH or DELETE; a DELETE has no body
+
+`_conditional` holds a document per criteria of a conditional create or update: writers of the same meet there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fhir_server.search.expression import Entry
+
+HISTORY = "_history"
+CONDITIONAL = "_conditional"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One version of one resource, as it is kept.  `body` is None on the version that a delete makes."""
+
+    type: str
+    id: str
+    version: int
+    updated: datetime
+    body: bytes | None
+    method: str = "PUT"
+    depositor: str | None = None
+    origin: str | None = None
+    entry: Entry = field(default_factory=dict, compare=False)
+
+    @property
+    def reference(self) -> str:
+        """`Type/id`."""
+        return f"{self.type}/{self.id}"
+
+    @property
+    def etag(self) -> str:
+        """The version as a weak entity tag.  R4: http.html#versioning"""
+        return f'W/"{self.version}"'
+
+
+def history_key(type: str, id: str, version: int) -> str:
+    """The `_id` of a version in `_history`."""
+    return f"{type}/{id}/{version:010d}"
+
+
+def current_document(stored: Stored) -> dict[str, Any]:
+    """What stands in the collection of the type."""
+    document = {
+        **stored.entry,
+        "_id": stored.id,
+        "version": stored.version,
+        "updated": stored.updated,
+        "body": stored.body,
+    }
+    return _marked(document, stored)
+
+
+def history_document(stored: Stored) -> dict[str, Any]:
+    """What stands in `_history`."""
+    document = {
+        **stored.entry,
+        "_id": history_key(stored.type, stored.id, stored.version),
+        "type": stored.type,
+        "id": stored.id,
+        "version": stored.version,
+        "updated": stored.updated,
+        "method": stored.method,
+        "body": stored.body,
+    }
+    return _marked(document, stored)
+
+
+def read_current(type: str, document: Mapping[str, Any]) -> Stored:
+    """The current version that a document holds."""
+    return _stored(type, document["_id"], document)
+
+
+def read_history(document: Mapping[str, Any]) -> Stored:
+    """The version that a document of `_history` holds."""
+    return _stored(document["type"], document["id"], document)
+
+
+def _marked(document: dict[str, Any], stored: Stored) -> dict[str, Any]:
+    if stored.depositor:
+        document["depositor"] = stored.depositor
+    if stored.origin:
+        document["origin"] = stored.origin
+    return document
+
+
+_ENTRY = ("owner", "others", "tokens", "dates", "strings", "depositor", "updated")
+
+
+def _stored(type: str, id: str, document: Mapping[str, Any]) -> Stored:
+    return Stored(
+        type=type,
+        id=id,
+        version=document["version"],
+        updated=document["updated"],
+        body=document.get("body"),
+        method=document.get("method", "PUT"),
+        depositor=document.get("depositor"),
+        origin=document.get("origin"),
+        entry={"_id": id, "type": type, **{name: document[name] for name in _ENTRY if name in document}},
+    )

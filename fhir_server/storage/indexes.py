@@ -1,0 +1,91 @@
+"""The indexes of each collection, derived from its search parameters; created at start, and checked.
+
+A parameter that is advertised and has no index is a failed start: `missing` names it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from pymongo import IndexModel
+from pymongo.database import Database
+
+from fhir_server.fhir.types import TYPES
+from fhir_server.search.index import OF_THE_DOCUMENT
+from fhir_server.search.parameters import parameters, several_records
+from fhir_server.storage.documents import HISTORY
+
+#: (field, direction) of each part of the index.
+Keys: TypeAlias = tuple[tuple[str, int], ...]
+
+#: The date that a patient's resources of a type are looked up by, right behind the code.
+PRIMARY_DATE = "date"
+
+
+def of_type(type: str) -> dict[str, Keys]:
+    """The indexes of a type's collection, by name; the patient leads where there is one."""
+    offered = parameters(type)
+    found: dict[str, Keys] = {
+        "tokens": (("tokens", 1), ("_id", 1)),
+        "updated": (("updated", 1), ("_id", 1)),
+    }
+    if TYPES[type].patient:
+        date = offered.get(PRIMARY_DATE)
+        by_date = ((f"dates.{PRIMARY_DATE}.low", 1),) if date and not date.repeated else ()
+        found["owner"] = (("owner", 1), ("_id", 1))
+        found["owner_tokens"] = (("owner", 1), ("tokens", 1), *by_date)
+        if several_records(type):
+            found["others"] = (("others", 1), ("_id", 1))
+    for parameter in offered.values():
+        if parameter.code in OF_THE_DOCUMENT:
+            continue
+        if parameter.type == "date":
+            found[f"dates_{parameter.code}"] = ((f"dates.{parameter.code}.low", 1),)
+        if parameter.type == "string":
+            found[f"strings_{parameter.code}"] = ((f"strings.{parameter.code}", 1),)
+    return found
+
+
+def of_history() -> dict[str, Keys]:
+    """The indexes of `_history`, newest first."""
+    return {
+        "system": (("updated", -1), ("_id", -1)),
+        "type": (("type", 1), ("updated", -1), ("_id", -1)),
+        "owner": (("owner", 1), ("updated", -1), ("_id", -1)),
+    }
+
+
+def create(database: Database) -> None:
+    """Create every index that is not there yet, and every collection: a transaction cannot wait for one."""
+    there = set(database.list_collection_names())
+    for name, indexes in _all().items():
+        if name not in there:
+            database.create_collection(name)
+        known = set(database[name].index_information())
+        models = [_model(index, keys) for index, keys in indexes.items() if index not in known]
+        if models:
+            database[name].create_indexes(models)
+
+
+def missing(database: Database) -> list[str]:
+    """The indexes that should be there and are not, as `collection.index`."""
+    return [
+        f"{name}.{index}"
+        for name, indexes in _all().items()
+        for index in indexes
+        if index not in database[name].index_information()
+    ]
+
+
+def _all() -> dict[str, dict[str, Keys]]:
+    return {HISTORY: of_history(), "_conditional": {}, **{type: of_type(type) for type in TYPES}}
+
+
+#: Fields that most documents of a collection lack: only those that have one are in the index.
+_SPARSE = ("others", "dates_", "strings_")
+
+
+def _model(name: str, keys: Keys) -> IndexModel:
+    if not name.startswith(_SPARSE):
+        return IndexModel(list(keys), name=name)
+    return IndexModel(list(keys), name=name, partialFilterExpression={keys[0][0]: {"$exists": True}})

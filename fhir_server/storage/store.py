@@ -1,0 +1,320 @@
+"""Documents in and out of MongoDB: exact bytes beside an index entry, one transaction per write.
+
+`allowed` has no default anywhere: whoever means to see everything writes `allowed=EVERYTHING`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pymongo import DeleteOne, InsertOne, MongoClient, ReplaceOne, UpdateOne, WriteConcern, errors
+from pymongo.client_session import ClientSession
+from pymongo.read_concern import ReadConcern
+
+from fhir_server.fhir.outcome import Conflict, TooLarge, Unavailable
+from fhir_server.search.expression import EVERYTHING, Expression, Filter, all_of
+from fhir_server.search.matcher import matches
+from fhir_server.search.mongo import to_filter
+from fhir_server.search.parameters import several_records
+from fhir_server.storage import indexes
+from fhir_server.storage.documents import (
+    CONDITIONAL,
+    HISTORY,
+    Stored,
+    current_document,
+    history_document,
+    history_key,
+    read_current,
+    read_history,
+)
+
+T = TypeVar("T")
+
+#: How long a write keeps trying against other writers of the same resource.
+PATIENCE = 10.0
+#: A total is counted up to here; a larger result has none.  R4: bundle.html total is optional
+COUNTED = 10_000
+
+_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1}
+_MAJORITY = WriteConcern("majority", j=True)
+
+
+class Retry(Exception):
+    """Another writer came first: run the work again on what is there now."""
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """MongoDB's failures as ours.  A conflict between writers is left to `Store.run`."""
+    try:
+        yield
+    except (errors.ExecutionTimeout, errors.NetworkTimeout) as error:
+        raise Unavailable("The query took too long; narrow it, or try again.", headers={"Retry-After": "5"}) from error
+    except errors.DocumentTooLarge as error:
+        raise TooLarge("The resource is too large to be kept: 16 MB with its index.") from error
+    except (errors.ServerSelectionTimeoutError, errors.AutoReconnect) as error:
+        if error.has_error_label("TransientTransactionError"):
+            raise
+        raise Unavailable("The store does not answer just now; try again.", headers={"Retry-After": "2"}) from error
+
+
+class Store:
+    """The collections of one database."""
+
+    def __init__(self, client: MongoClient, name: str, *, query_timeout_ms: int = 20_000):
+        self._client = client
+        self.database = client[name]
+        self._timeout = query_timeout_ms
+
+    def prepare(self) -> None:
+        """Create collections and indexes; RuntimeError if an advertised parameter has none."""
+        indexes.create(self.database)
+        lacking = indexes.missing(self.database)
+        if lacking:
+            raise RuntimeError(f"these indexes could not be made: {', '.join(lacking)}")
+
+    def read(self, type: str, id: str, *, session: ClientSession | None = None) -> Stored | None:
+        """The current version, if there is one.  Whoever calls must hold it against the decision."""
+        with answering():
+            found = self.database[type].find_one({"_id": id}, session=session)
+        return read_current(type, found) if found else None
+
+    def version(self, type: str, id: str, version: int, *, session: ClientSession | None = None) -> Stored | None:
+        """One version, a deletion's too.  Whoever calls must hold it against the decision."""
+        with answering():
+            found = self.database[HISTORY].find_one({"_id": history_key(type, id, version)}, session=session)
+        if found:
+            return read_history(found)
+        # What the server writes of itself (AuditEvent) has one version and no history.
+        current = self.read(type, id, session=session)
+        return current if current and current.version == version else None
+
+    def last_version(self, type: str, id: str, *, session: ClientSession | None = None) -> Stored | None:
+        """The newest version, a deletion's too."""
+        with answering():
+            found = self.database[HISTORY].find_one(_instance(type, id), sort=[("_id", -1)], session=session)
+        return read_history(found) if found else None
+
+    def find(
+        self,
+        type: str,
+        where: Expression,
+        *,
+        allowed: Expression,
+        limit: int,
+        after: str | None = None,
+        session: ClientSession | None = None,
+    ) -> list[Stored]:
+        """The current versions that match and are allowed, by id, from behind `after` on.  Their entries stay behind."""
+        query = self._filter(type, where, allowed)
+        if after is not None:
+            query = {"$and": [query, {"_id": {"$gt": after}}]}
+        with answering():
+            found = self.database[type].find(query, _SERVED, session=session, max_time_ms=self._timeout)
+            return [read_current(type, document) for document in found.sort("_id", 1).limit(limit)]
+
+    def count(
+        self,
+        type: str,
+        where: Expression,
+        *,
+        allowed: Expression,
+        exactly: bool = False,
+        session: ClientSession | None = None,
+    ) -> int | None:
+        """How many match and are allowed; None past COUNTED unless it is asked for exactly."""
+        return self._count(type, self._filter(type, where, allowed), session, exactly=exactly)
+
+    def history(
+        self,
+        type: str | None,
+        id: str | None,
+        *,
+        allowed: Expression,
+        limit: int,
+        since: datetime | None = None,
+        at: tuple[datetime, datetime] | None = None,
+        after: tuple[datetime, str] | None = None,
+    ) -> tuple[list[Stored], int | None]:
+        """
+        The versions of an instance, a type or the system, newest first, and how many there are in all.
+
+        since: changed then or later.  at: in force at some time from the first to before the second.
+        after: (updated, key) of the last version of the page before.
+        """
+        query: Filter = {} if type is None else {"type": type} if id is None else _instance(type, id)
+        terms = [query, to_filter(allowed)]
+        if since:
+            terms.append({"updated": {"$gte": since}})
+        if at:
+            terms += [{"updated": {"$lt": at[1]}}, {"$or": [{"until": {"$gt": at[0]}}, {"until": {"$exists": False}}]}]
+        terms = [term for term in terms if term]
+        whole = {"$and": terms} if terms else {}
+        page = terms
+        if after:
+            moment, key = after
+            page = [*terms, {"$or": [{"updated": {"$lt": moment}}, {"updated": moment, "_id": {"$lt": key}}]}]
+        with answering():
+            found = self.database[HISTORY].find({"$and": page} if page else {}, max_time_ms=self._timeout)
+            versions = [read_history(d) for d in found.sort([("updated", -1), ("_id", -1)]).limit(limit)]
+        return versions, self._count(HISTORY, whole, None)
+
+    def run(self, work: Callable[[Unit], T]) -> T:
+        """
+        Run `work` in one transaction, majority-committed and journaled; run it again when another writer came first.
+
+        Raises Conflict when that goes on for too long, and whatever `work` raises, with nothing written.
+        """
+        deadline = time.monotonic() + PATIENCE
+        pause = 0.002
+        with answering(), self._client.start_session() as session:
+            while True:
+                try:
+                    return self._once(session, work)
+                except Retry:
+                    pass
+                except errors.BulkWriteError as error:
+                    if not _is_duplicate(error):
+                        raise
+                except errors.PyMongoError as error:
+                    if not error.has_error_label("TransientTransactionError"):
+                        raise
+                if time.monotonic() + pause > deadline:
+                    raise Conflict("Other writers keep changing the same resources; try again.") from None
+                time.sleep(pause)
+                pause = min(pause * 2, 0.25)
+
+    def _once(self, session: ClientSession, work: Callable[[Unit], T]) -> T:
+        session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=_MAJORITY)
+        try:
+            unit = Unit(self, session)
+            result = work(unit)
+            unit.flush()
+        except BaseException:
+            session.abort_transaction()
+            raise
+        if unit.wrote:
+            self._commit(session)
+        else:
+            session.abort_transaction()
+        return result
+
+    @staticmethod
+    def _commit(session: ClientSession) -> None:
+        """Commit, and ask again while it is not known whether it did: a commit applies once however often it is asked."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return session.commit_transaction()
+            except errors.PyMongoError as error:
+                if not error.has_error_label("UnknownTransactionCommitResult") or time.monotonic() > deadline:
+                    raise
+
+    def _filter(self, type: str, where: Expression, allowed: Expression) -> Filter:
+        return to_filter(all_of(allowed, where), several_records=several_records(type))
+
+    def _count(self, name: str, query: Filter, session: ClientSession | None, *, exactly: bool = False) -> int | None:
+        bound = {} if exactly else {"limit": COUNTED + 1}
+        with answering():
+            found = self.database[name].count_documents(query, maxTimeMS=self._timeout, session=session, **bound)
+        return found if exactly or found <= COUNTED else None
+
+
+class Unit:
+    """
+    What one transaction reads and writes.  Writes wait until something has to see them, or the end: twenty creates
+    are one insert a collection.
+    """
+
+    def __init__(self, store: Store, session: ClientSession):
+        self._store = store
+        self._session = session
+        self._fresh: dict[tuple[str, str], Stored | None] = {}
+        self._pending: dict[str, list[Any]] = {}
+        self.wrote = False
+
+    def read(self, type: str, id: str) -> Stored | None:
+        """The current version, this transaction's own writes included."""
+        if (type, id) in self._fresh:
+            return self._fresh[type, id]
+        return self._store.read(type, id, session=self._session)
+
+    def last_version(self, type: str, id: str) -> Stored | None:
+        """The newest version, a deletion's too."""
+        self.flush()
+        return self._store.last_version(type, id, session=self._session)
+
+    def find(self, type: str, where: Expression, *, allowed: Expression, limit: int, after: str | None = None):
+        """As Store.find, this transaction's own writes included."""
+        self.flush()
+        return self._store.find(type, where, allowed=allowed, limit=limit, after=after, session=self._session)
+
+    def count(self, type: str, where: Expression, *, allowed: Expression, exactly: bool = False) -> int | None:
+        """As Store.count, this transaction's own writes included."""
+        self.flush()
+        return self._store.count(type, where, allowed=allowed, exactly=exactly, session=self._session)
+
+    def version(self, type: str, id: str, version: int) -> Stored | None:
+        """As Store.version, this transaction's own writes included."""
+        self.flush()
+        return self._store.version(type, id, version, session=self._session)
+
+    def meet(self, criteria: str) -> None:
+        """Make every other transaction that meets at the same criteria wait its turn or run again."""
+        self._store.database[CONDITIONAL].update_one(
+            {"_id": criteria}, {"$inc": {"turn": 1}}, upsert=True, session=self._session
+        )
+        self.wrote = True
+
+    def write(self, stored: Stored, replaces: Stored | None) -> None:
+        """Keep a version: it becomes the current one, or takes the current one away if it has no body."""
+        if (stored.type, stored.id) in self._fresh:
+            self.flush()
+        changes = self._pending.setdefault(stored.type, [])
+        if replaces is None:
+            changes.append(InsertOne(current_document(stored)))
+        elif stored.body is None:
+            changes.append(DeleteOne({"_id": stored.id, "version": replaces.version}))
+        else:
+            changes.append(ReplaceOne({"_id": stored.id, "version": replaces.version}, current_document(stored)))
+        history = self._pending.setdefault(HISTORY, [])
+        history.append(InsertOne(history_document(stored)))
+        if replaces is not None:
+            superseded = history_key(replaces.type, replaces.id, replaces.version)
+            history.append(UpdateOne({"_id": superseded}, {"$set": {"until": stored.updated}}))
+        self._fresh[stored.type, stored.id] = stored if stored.body is not None else None
+        self.wrote = True
+
+    def insert(self, stored: Stored) -> None:
+        """Keep what the server writes of itself: it has one version and no history."""
+        self._pending.setdefault(stored.type, []).append(InsertOne(current_document(stored)))
+        self.wrote = True
+
+    def flush(self) -> None:
+        """Send the writes that wait.  Raises Retry if a current version is no longer the one that was read."""
+        pending, self._pending = self._pending, {}
+        for name, changes in pending.items():
+            collection = self._store.database[name]
+            done = collection.bulk_write(changes, session=self._session)
+            expected = sum(1 for change in changes if not isinstance(change, InsertOne))
+            if done.matched_count + done.deleted_count != expected and name != HISTORY:
+                raise Retry
+
+
+def _is_duplicate(error: errors.BulkWriteError) -> bool:
+    """Whether a key was there already: another writer made it since this transaction looked."""
+    return any(fault.get("code") == 11000 for fault in (error.details or {}).get("writeErrors", ()))
+
+
+def _instance(type: str, id: str) -> Filter:
+    """The versions of one resource: a range of `_id`."""
+    return {"_id": {"$gt": f"{type}/{id}/", "$lt": f"{type}/{id}0"}}
+
+
+def allowed_by(where: Expression, stored: Stored) -> bool:
+    """Whether a decision's filter selects this version, in memory."""
+    return where == EVERYTHING or matches(where, stored.entry)
