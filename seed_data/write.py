@@ -9,11 +9,10 @@ import json
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from writing import agenda, directory, documents, logins, measures, messaging, people, sections, vaccinations
+from writing.tables import rows
 
-from writing import agenda, directory, documents, logins, measures, messaging, people, sections, vaccinations  # noqa: E402,I001
-from writing.tables import rows  # noqa: E402
+HERE = Path(__file__).parent
 
 
 def record(row: dict[str, str]) -> list[dict]:

@@ -4,6 +4,7 @@ CI-SIS "Structuration minimale": the header's order and its national identifiers
 """
 
 import base64
+from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from .directory import SPECIALTIES, professional, professional_name, structure
@@ -164,7 +165,7 @@ def _component_of(sheet: dict, at: str) -> str:
     )
 
 
-def _section(template: str, code: str, title: str, lines: list[tuple[str, ...]], entries: list[str]) -> str:
+def _section(template: str, code: str, title: str, lines: Sequence[tuple[str, ...]], entries: list[str]) -> str:
     cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     return (
         f'<section><templateId root="{template}"/><id root="{stable_oid(template, title, str(lines))}"/>'

@@ -58,18 +58,16 @@ def _series(row: dict[str, str]) -> list[tuple[str, dict]]:
             share = number / max(count - 1, 1)
             point = {"day": day, "hour": line["hour"], "moment": line["moment"], "days": line["days"]}
             values = [
-                _between(line["start"], line["end"], share, float(line["noise"]), line["measure"], row["id"], day, nth)
-                for nth in range(len(line["start"].split("/")))
+                float(low) + (float(high) - float(low)) * share + _noise(line, day, nth)
+                for nth, (low, high) in enumerate(zip(line["start"].split("/"), line["end"].split("/"), strict=True))
             ]
             reason = line["reason"] if number == 0 else ""
             points.append((line["measure"], point | {"values": values, "reason": reason, "by": line["by"]}))
     return points
 
 
-def _between(start: str, end: str, share: float, noise: float, *seed: object) -> float:
-    nth = int(str(seed[-1]))
-    low, high = float(start.split("/")[nth]), float(end.split("/")[nth])
-    return low + (high - low) * share + noise * (2 * chance(*seed) - 1)
+def _noise(line: dict[str, str], day: str, nth: int) -> float:
+    return float(line["noise"]) * (2 * chance(line["measure"], line["person"], day, nth) - 1)
 
 
 def _growth(row: dict[str, str]) -> list[tuple[str, dict]]:
@@ -78,9 +76,8 @@ def _growth(row: dict[str, str]) -> list[tuple[str, dict]]:
         return []
     points = []
     for line in rows("growth"):
-        day = (
-            date.fromisoformat(row["birth_date"]) + timedelta(days=round(int(line["age_months"]) * 30.44))
-        ).isoformat()
+        age = timedelta(days=round(int(line["age_months"]) * 30.44))
+        day = (date.fromisoformat(row["birth_date"]) + age).isoformat()
         if day > ANCHOR:
             break
         for kind in ("weight", "height", "head"):
@@ -105,7 +102,7 @@ def _observation(row: dict[str, str], measure: str, point: dict) -> dict:
     at = instant(point["day"], point["hour"])
     performer = practitioner_reference(point["by"]) if point["by"] else patient_reference(row)
     values = [quantity(_rounded(value, kind["digits"]), kind["ucum"], kind["unit"]) for value in point["values"]]
-    value = {"valueQuantity": values[0]}
+    value: dict = {"valueQuantity": values[0]}
     if measure == "blood-pressure":
         parts = (("8480-6", "Pression systolique"), ("8462-4", "Pression diastolique"))
         value = {
@@ -171,7 +168,8 @@ def _body_mass(series: list[dict]) -> list[dict]:
 
 
 def _laboratory(row: dict[str, str]) -> list[dict]:
-    found, reports = [], {}
+    found: list[dict] = []
+    reports: dict[str, list[dict]] = {}
     for line in rows_of("laboratory", row["id"]):
         at = instant(line["date"], "08:15")
         observation = without_empty(

@@ -71,13 +71,13 @@ def patient(row: dict[str, str]) -> dict:
         "given": [row["given"].split()[0]],
     }
     usual = {"use": "usual", "family": row["usual_family"], "given": official["given"]}
+    born = "née" if row["sex"] == "female" else "né"
     return without_empty(
         {
             "resourceType": "Patient",
             "id": row["id"],
             "meta": {"profile": [f"{_EXTENSIONS}/fr-core-patient-ins"]},
-            "text": generated_text(f"{shown(row)}, {'née' if row['sex'] == 'female' else 'né'} le "
-                                   f"{french(row['birth_date'])} à {row['birth_city']}"),
+            "text": generated_text(f"{shown(row)}, {born} le {french(row['birth_date'])} à {row['birth_city']}"),
             "extension": [_identity_reliability(row), _birth_place(row), _space_status(row)],
             "identifier": [ins_identifier(row)],
             "active": row["space"] == "open",
@@ -93,7 +93,7 @@ def patient(row: dict[str, str]) -> dict:
             "communication": [{"language": concept(coding("urn:ietf:bcp:47", "fr", "Français")), "preferred": True}],
             "generalPractitioner": [practitioner_reference(row["pcp"])],
         }
-    )  # fmt: skip
+    )
 
 
 def related_people(row: dict[str, str]) -> list[dict]:
@@ -253,14 +253,12 @@ def _team_member(member: dict[str, str]) -> dict:
 
 def _team_contact(contact: dict[str, str]) -> dict:
     return {
-        "role": [
-            concept(coding(terms.ROLE_CLASS, *_CONTACT_ROLES[kind])) for kind in contact["kinds"].split("|")
-        ],
+        "role": [concept(coding(terms.ROLE_CLASS, *_CONTACT_ROLES[kind])) for kind in contact["kinds"].split("|")],
         "member": reference(
             f"RelatedPerson/{contact['person']}-{contact['id']}", f"{contact['given']} {contact['family']}"
         ),
         "period": without_empty({"start": contact["start"], "end": contact["end"]}),
-    }  # fmt: skip
+    }
 
 
 _EMERGENCY_PURPOSES = {
@@ -289,7 +287,10 @@ def _consent(row: dict[str, str], choice: dict[str, str]) -> dict:
         "id": f"{row['id']}-{choice['id']}",
         "status": "active",
         "scope": concept(coding(terms.hl7("consentscope"), "patient-privacy", "Privacy Consent")),
-        "category": [concept(coding(terms.LOINC, "59284-0", "Attestation de consentement"), text=choice["text"])],
+        "category": [
+            concept(coding(terms.LOINC, "59284-0", "Attestation de consentement"), text=choice["text"]),
+            concept(coding(terms.CONSENT_KIND, choice["kind"])),
+        ],
         "patient": patient_reference(row),
         "dateTime": instant(choice["start"]),
         "performer": [performer],

@@ -8,6 +8,7 @@ PROFILE_SECTION = f"{OWN}/CodeSystem/profile-section"
 LIFESTYLE = f"{OWN}/CodeSystem/lifestyle"
 CARE_ROLE = f"{OWN}/CodeSystem/care-role"
 EMERGENCY = f"{OWN}/CodeSystem/emergency-consent"
+CONSENT_KIND = f"{OWN}/CodeSystem/consent-kind"
 APPOINTMENT_AUTHOR = f"{OWN}/StructureDefinition/appointment-author"
 
 _NOS = "https://mos.esante.gouv.fr/NOS"

@@ -475,6 +475,8 @@ def test_choices_of_every_kind():
     assert blocks
     for consent in of("Consent"):
         assert "policyRule" in consent, "R4 consent.html ppc-1"
+    kinds = {code for c in of("Consent") for system, code in codes(c) if system == f"{OWN}/CodeSystem/consent-kind"}
+    assert kinds == {"access", "administrator", "caregiver", "space", "BTG", "ETREAT", "MASKED"}
 
 
 # --- documents
@@ -535,6 +537,7 @@ def test_letters_are_pdf():
         assert len(data) < 15_000
         assert_is_pdf(data)
         assert sheet["content"][0]["attachment"]["title"].encode("cp1252") in data
+    assert {content(sheet).count(b"/Type /Page ") for sheet in sheets} == {1, 2}
 
 
 def test_pictures_are_jpeg():
