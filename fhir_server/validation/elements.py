@@ -1,7 +1,8 @@
 """One walk over a resource beside its R4 definition, which finds every structural fault at once.
 
 Judged: names, cardinality, lists and single values, one type of each choice, the formats of primitives, nulls and the
-`_x` beside a primitive, and the same in whatever is contained.  Not judged: codes, targets of references, invariants.
+`_x` beside a primitive, and the same in whatever is contained.  Not judged: codes, targets of references, and the
+invariants but for three that are of structure: ele-1 (never empty), dom-2 (contained once), txt-1 (plain narrative).
 
 A fault is placed by FHIRPath: `Observation.component[1].value.ofType(Quantity).value`.  An element that is missing has
 the path it would have.
@@ -84,6 +85,9 @@ class _Walk:
         """A resource: at the root (`holder` None), contained, in an entry or in a parameter."""
         if not isinstance(value, dict):
             self.report("structure", f"A resource is a JSON object, not {kind(value)}.", path or "Resource")
+            return
+        if not value and holder:
+            self.report("structure", f"`{holder}` holds an empty object: leave it out.", path)
             return
         name = value.get("resourceType")
         if not isinstance(name, str) or not definitions.is_resource(name):
