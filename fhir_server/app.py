@@ -38,7 +38,7 @@ def now() -> datetime:
 
 
 def new_id() -> str:
-    """A random id that sorts by the time it was given, so that new keys stand together in the index.  RFC 9562 s. 5.7"""
+    """A random id that sorts by its time, so that new keys stand together in the index.  RFC 9562 s. 5.7"""
     stamp = time.time_ns() // 1_000_000
     bits = (stamp << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
     return str(uuid.UUID(int=bits))
@@ -123,7 +123,7 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
 
 
 def smart_configuration() -> dict[str, Any]:
-    """What can be said of the authorization server so far: which scopes a token can have.  SMART App Launch 2.2: conformance"""
+    """Which scopes a token of this server can have.  SMART App Launch 2.2: conformance"""
     return {
         "scopes_supported": ["patient/*.cruds", "user/*.cruds", "system/*.cruds"],
         "capabilities": ["permission-v1", "permission-v2", "permission-patient", "permission-user"],

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from fhir_server import audit
 from fhir_server.access import Actor, Decision, decide
 from fhir_server.audit import Recorder, Trail
-from fhir_server.fhir import json
+from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
 from fhir_server.fhir.outcome import (
     BadRequest,
@@ -114,7 +114,7 @@ class Repository:
         return stored
 
     def vread(self, type: str, id: str, version_id: str) -> Stored:
-        """That version of `type/id`.  Raises NotFound, or Gone for the version that a delete made.  R4: http.html#vread"""
+        """That version.  Raises NotFound, or Gone for the version that a delete made.  R4: http.html#vread"""
         decision = self.decide("vread", type)
         unknown = NotFound(f"{type}/{id} has no version `{version_id}`.")
         if not version_id.isascii() or not version_id.isdigit() or len(version_id) > 9:
@@ -155,7 +155,7 @@ class Repository:
         return (self._unit or self._store).count(type, where, allowed=decision.where, exactly=exactly)
 
     def fetch(self, type: str, ids: Iterable[str]) -> list[Stored]:
-        """Those of these resources that may be seen, under the actor's own rules for the type; none if it has no scope."""
+        """Those of these resources that may be seen, by the actor's rules for the type; none without a scope for it."""
         ids = tuple(dict.fromkeys(ids))
         try:
             return self.search(type, Match("_id", IdTest(ids)), limit=len(ids), interaction="read") if ids else []
@@ -178,10 +178,7 @@ class Repository:
         Raises NotFound for an instance that never was, or may not be seen.  R4: http.html#history
         """
         interaction = "history-instance" if id else "history-type" if type else "history-system"
-        if type is None:
-            allowed = self._in_all_types(interaction)
-        else:
-            allowed = self.decide(interaction, type).where
+        allowed = self.decide(interaction, type).where if type else self._in_all_types(interaction)
         bounds = (at.low, at.high) if at else None
         found, total = self._store.history(type, id, allowed=allowed, limit=limit, since=since, at=bounds, after=after)
         if type and id and not found:
@@ -492,12 +489,18 @@ class Repository:
     def _refuse_dangling(self, type: str, resource: Resource) -> None:
         """Raise Unprocessable for references to resources of this server that are not here."""
         lacking = [
-            Issue("not-found", f"`{found.reference}` is not here.", (found.expression,))
-            for found in local_references(resource, self._around.base)
-            if self._inside.read(*found.target) is None
+            Issue("not-found", f"`{found.value}` is not here.", (found.expression,))
+            for found in references.walk_references(resource)
+            if not self._is_there(references.parse(found.value, self._around.base))
         ]
         if lacking:
             raise Unprocessable.of(lacking)
+
+    def _is_there(self, reference: references.Reference) -> bool:
+        """Whether a reference leads somewhere: elsewhere always, here only to what is here."""
+        if not reference.local or reference.type not in TYPES:
+            return True
+        return self._inside.read(reference.type, str(reference.id)) is not None
 
     @property
     def _inside(self) -> Unit:

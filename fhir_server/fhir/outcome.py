@@ -29,7 +29,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Issue:
-    """One fault: `code` from valueset-issue-type, `diagnostics` in plain words, `expression` FHIRPaths to the element."""
+    """One fault: `code` from valueset-issue-type, `diagnostics` in plain words, `expression` where (FHIRPath)."""
 
     code: str
     diagnostics: str

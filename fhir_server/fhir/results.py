@@ -1,4 +1,4 @@
-"""The parameters that shape an answer, on whatever it is the answer to.  R4: search.html#Summary, http.html#parameters"""
+"""The parameters that shape an answer, whatever it is to.  R4: search.html#Summary, http.html#parameters"""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def written(request: FhirRequest, stored: Stored, created: bool, *, located: boo
 
 
 def body_of(request: FhirRequest, type: str) -> dict[str, Any]:
-    """The resource in the request, checked.  Raises BadRequest if it is of another type, Unprocessable if it is no good."""
+    """The resource in the request, checked.  Raises BadRequest (another type), Unprocessable (no good)."""
     resource = request.parsed()
     found = resource.get("resourceType")
     if found != type:

@@ -1,6 +1,6 @@
-"""The CapabilityStatement, written from the tables of routes, types, parameters and operations.  R4: capabilitystatement.html
+"""The CapabilityStatement, written from the tables of routes, types, parameters and operations.
 
-It says what there is because it is made of what there is; one test runs every line of it.
+It says what there is because it is made of what there is; one test runs every line of it.  R4: capabilitystatement.html
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The update interaction: by id, as create, and conditional.  R4: http.html#update, http.html#upsert, http.html#cond-update"""
+"""The update interaction: by id, as create, and conditional.  R4: http.html#update, #upsert, #cond-update"""
 
 from __future__ import annotations
 

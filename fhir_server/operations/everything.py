@@ -1,7 +1,8 @@
-"""Patient/[id]/$everything: the whole record, and the directory resources it names.  R4: patient-operation-everything.html
+"""Patient/[id]/$everything: the whole record, and the directory resources it names.
 
 Paged by `_count`; a page holds resources of the record in the order of the types, and behind them, as includes, the
 practitioners, organizations and other directory resources that they refer to.
+R4: patient-operation-everything.html
 """
 
 from __future__ import annotations

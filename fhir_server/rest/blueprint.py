@@ -9,6 +9,7 @@ import secrets
 import traceback
 from base64 import b64encode
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from flask import Blueprint, Response, request
@@ -75,15 +76,16 @@ def blueprint(
         try:
             asked = read_request(path, query, base)
             trail.interaction, run = router.find(asked)
-            negotiation.format_of(asked.query, request.headers.get("Accept")) if not _raw(asked.query) else None
+            if not _raw(asked.query):
+                negotiation.format_of(asked.query, request.headers.get("Accept"))
             response = run(asked, repository)
         except FhirError as error:
             repository.record(error)
             raise
         except HTTPException as error:
-            refusal = TooLarge(_TOO_LARGE) if isinstance(error, RequestEntityTooLarge) else _of_http(error)
-            repository.record(refusal)
-            raise refusal from None
+            fault = TooLarge(_TOO_LARGE) if isinstance(error, RequestEntityTooLarge) else _of_http(error)
+            repository.record(fault)
+            raise fault from None
         except Exception as error:
             failure = unforeseen(error)
             repository.record(failure)
@@ -118,7 +120,11 @@ def read_request(path: str, query: str, base: str) -> FhirRequest:
         return asked
     if asked.content_type in known:
         return asked
-    binary = {"resourceType": "Binary", **({"id": id} if id else {}), "contentType": headers["content-type"]}
+    binary: dict[str, Any] = {
+        "resourceType": "Binary",
+        **({"id": id} if id else {}),
+        "contentType": headers["content-type"],
+    }
     if "x-security-context" in headers:
         binary["securityContext"] = {"reference": headers["x-security-context"]}
     if asked.body:

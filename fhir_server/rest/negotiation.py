@@ -1,4 +1,4 @@
-"""The format of an answer: what the client accepts, against what there is.  R4: http.html#mime-type; RFC 9110 s. 12.5.1"""
+"""The format of an answer: what the client accepts, of what there is.  R4: http.html#mime-type; RFC 9110 s. 12.5.1"""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _known(media_type: str, asked: str) -> str:
 
 
 def _ranges(accept: str) -> list[tuple[str, float]]:
-    """(media range, quality) of each part; a range for another version of FHIR is left out.  R4: http.html#version-parameter"""
+    """(media range, quality) of each part; those for another FHIR are left out.  R4: http.html#version-parameter"""
     found = []
     for part in accept.split(","):
         media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))

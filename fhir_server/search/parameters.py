@@ -18,10 +18,12 @@ from fhir_server.config import carried
 from fhir_server.fhir import definitions
 from fhir_server.fhir.types import TYPES
 
+_OF_EVERY_TYPE = "_id _lastUpdated _tag _profile _security"
+_OF_RECORDS = "identifier patient subject code status date category type"
+_OF_PEOPLE = "name family given birthdate gender active organization practitioner"
+_OF_THE_REST = "agent action outcome url version"
 #: The parameters that are indexed and answered, on every type that has them.
-OFFERED = frozenset(
-    ["_id", "_lastUpdated", "_tag", "_profile", "_security", "identifier", "patient", "subject", "code", "status", "date", "category", "type", "name", "family", "given", "birthdate", "gender", "active", "organization", "practitioner", "agent", "action", "outcome", "url", "version"]
-)
+OFFERED = frozenset(f"{_OF_EVERY_TYPE} {_OF_RECORDS} {_OF_PEOPLE} {_OF_THE_REST}".split())
 #: The types of parameter that can be answered.
 ANSWERED = frozenset({"token", "reference", "date", "string", "uri"})
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from fhir_server.fhir.dates import PARIS
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.search.expression import Expression, InRecord, Match, all_of, any_of
 from fhir_server.search.parameters import Parameter, parameters
@@ -24,9 +23,9 @@ RESULT_PARAMETERS = ("_count", "_total", "_summary", "_elements", "_format", "_p
 class Reader:
     """What reading a query depends on: the server's base url, its time zone, and now."""
 
-    base: str = ""
-    zone: tzinfo = PARIS
-    now: datetime = datetime.max
+    base: str
+    zone: tzinfo
+    now: datetime
 
     def expression(self, type: str, pairs: Iterable[tuple[str, str]]) -> Expression:
         """What these search parameters ask of `type`: all of them.  Raises BadRequest."""

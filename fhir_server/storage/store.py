@@ -109,7 +109,7 @@ class Store:
         after: str | None = None,
         session: ClientSession | None = None,
     ) -> list[Stored]:
-        """The current versions that match and are allowed, by id, from behind `after` on.  Their entries stay behind."""
+        """The current versions that match and are allowed, by id, from behind `after` on, without their tokens."""
         query = self._filter(type, where, allowed)
         if after is not None:
             query = {"$and": [query, {"_id": {"$gt": after}}]}
@@ -205,7 +205,7 @@ class Store:
 
     @staticmethod
     def _commit(session: ClientSession) -> None:
-        """Commit, and ask again while it is not known whether it did: a commit applies once however often it is asked."""
+        """Commit, and ask again while it is not known whether it did: it applies once however often it is asked."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
