@@ -24,7 +24,8 @@ END = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 _DATE = re.compile(
     r"(?P<year>\d{4})(-(?P<month>\d\d)(-(?P<day>\d\d)"
-    r"(T(?P<hour>\d\d):(?P<minute>\d\d)(:(?P<second>\d\d)(\.(?P<fraction>\d+))?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?"
+    r"(T(?P<hour>\d\d):(?P<minute>\d\d)(:(?P<second>\d\d)(\.(?P<fraction>\d+))?)?(?P<zone>Z|[+-]\d\d:\d\d)?)?)?)?",
+    re.ASCII,
 )
 
 
@@ -46,7 +47,8 @@ def parse(text: str, zone: tzinfo = PARIS) -> Interval:
     try:
         if part["hour"] is None:
             start = datetime(year, month, day)  # noqa: DTZ001 - the zone is given below
-            return Interval(_utc(start, zone), _utc(_next(start, part), zone))
+            following = _next(start, part)
+            return Interval(_utc(start, zone), _utc(following, zone) if following else END)
         second = int(part["second"] or 0)
         leap = second == 60  # a leap second is counted as the first instant of the next minute
         fraction = (part["fraction"] or "")[:3].ljust(3, "0")
@@ -82,14 +84,12 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _next(start: datetime, part: dict[str, str]) -> datetime:
+def _next(start: datetime, part: dict[str, str]) -> datetime | None:
+    """The day, month or year behind the one that starts there; None behind the last of the calendar."""
     if part["day"]:
-        return start + timedelta(days=1) if start.date() < END.date() else END.replace(tzinfo=None)
-    if part["month"]:
-        year, month = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
-    else:
-        year, month = start.year + 1, 1
-    return datetime(year, month, 1) if year <= 9999 else END.replace(tzinfo=None)  # noqa: DTZ001
+        return start + timedelta(days=1) if start.date() < END.date() else None
+    year, month = (start.year, start.month + 1) if part["month"] and start.month < 12 else (start.year + 1, 1)
+    return datetime(year, month, 1) if year <= 9999 else None  # noqa: DTZ001
 
 
 def _offset(text: str) -> tzinfo:
