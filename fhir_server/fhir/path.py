@@ -22,7 +22,7 @@ from fhirpathpy.models import models
 from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
 from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 
-from fhir_server.fhir.outcome import BadRequest, FhirError, Unprocessable
+from fhir_server.fhir.outcome import BadRequest, Unprocessable
 
 Evaluator = Callable[..., list]
 
@@ -57,19 +57,21 @@ def compile(expression: str) -> Evaluator:
     Known of fhirpathpy: a primitive and its extensions are two items, and `$this` is not restored after a nested
     where(), exists() or all(): write `$this` before them.
     """
-    _check_syntax(expression)
+    if len(expression) > LONGEST:
+        raise BadRequest(f"A FHIRPath expression has at most {LONGEST} characters, this one {len(expression)}.")
     try:
+        _parser(expression).entireExpression()
         compiled = fhirpathpy.compile(expression, _R4, {"traceFn": _silent})
-    except Exception as error:  # fhirpathpy raises Exception itself
-        raise BadRequest(f"Not a FHIRPath expression: `{expression}`: {error}.") from error
+    except BadRequest as error:
+        raise BadRequest(f"Not a FHIRPath expression: `{expression}` {error}.") from None
+    except RecursionError:
+        raise BadRequest("The FHIRPath expression is nested too deeply.") from None
 
     def evaluate(value: Any, base: str | None = None, **variables: Any) -> list:
         start = value if base is None else ResourceNode.create_node(value, base)
         try:
             with _evaluating:
                 return compiled(start, {"resource": value, **variables})
-        except FhirError:
-            raise
         except Exception as error:  # fhirpathpy raises Exception itself
             raise Unprocessable(f"Cannot evaluate the FHIRPath `{expression}`: {error}.") from error
 
@@ -81,7 +83,8 @@ def criterion(expression: str) -> Callable[[Any, str], bool]:
     """The function `holds(element, type)` for the text inside a client's `where(…)`.
 
     Raises BadRequest for what a client may not use: functions outside CRITERION_FUNCTIONS, `%variables`, and
-    parentheses more than DEEPEST deep, as each nested where() doubles the work.
+    parentheses more than DEEPEST deep, as each nested where() doubles the work.  A primitive that has a value is
+    seen without its id and extensions: fhirpathpy would take them for a second item, equal to nothing.
     """
     evaluate = compile(expression)
     texts = _tokens(expression)
@@ -91,12 +94,33 @@ def criterion(expression: str) -> Callable[[Any, str], bool]:
         raise BadRequest(f"where() has at most {DEEPEST} levels of parentheses: `{expression}`.")
 
     def holds(element: Any, type: str) -> bool:
-        found = evaluate(element, type)
+        found = evaluate(_values_alone(element), type)
         if len(found) > 1 or any(not isinstance(value, bool) for value in found):
             raise Unprocessable(f"where() needs true or false, and `{expression}` gives something else.")
         return found == [True]
 
     return holds
+
+
+def _values_alone(value: Any) -> Any:
+    """The value with one item for each primitive: its value, or where there is none its id and extensions.
+
+    R4: json.html#primitive
+    """
+    if isinstance(value, list):
+        return [_values_alone(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    extras = {f"_{name}" for name in value}
+    return {
+        name: _filled(_values_alone(item), value.get(f"_{name}")) for name, item in value.items() if name not in extras
+    }
+
+
+def _filled(value: Any, extras: Any) -> Any:
+    if not isinstance(value, list) or not isinstance(extras, list):
+        return value
+    return [extra if item is None else item for item, extra in itertools.zip_longest(value, extras)]
 
 
 class _Faults(ErrorListener):
@@ -106,17 +130,6 @@ class _Faults(ErrorListener):
 
 def _silent(label: str, values: Any) -> None:
     """Where trace() goes: fhirpathpy would print the values."""
-
-
-def _check_syntax(expression: str) -> None:
-    if len(expression) > LONGEST:
-        raise BadRequest(f"A FHIRPath expression has at most {LONGEST} characters, this one {len(expression)}.")
-    try:
-        _parser(expression).entireExpression()
-    except BadRequest as error:
-        raise BadRequest(f"Not a FHIRPath expression: `{expression}` {error}.") from None
-    except RecursionError:
-        raise BadRequest("The FHIRPath expression is nested too deeply.") from None
 
 
 def _parser(expression: str) -> FHIRPathParser:

@@ -74,6 +74,18 @@ def parse(text: str, base: str | None = None) -> Reference:
     return Reference(url=text)
 
 
+def service_root(full_url: str) -> str | None:
+    """The base of a RESTful URL, against which relative references beside it are resolved; None for any other URL.
+
+    R4: bundle.html#references
+
+    >>> service_root("https://other.example/r4/Observation/5")
+    'https://other.example/r4'
+    """
+    match = _RESTFUL.fullmatch(full_url)
+    return match["base"] if match else None
+
+
 @dataclass(frozen=True)
 class Found:
     """A literal reference in a resource: `expression` is the FHIRPath of its element, `type` that of the element.
@@ -103,7 +115,7 @@ def rewrite(resource: dict[str, Any], mapping: Mapping[str, str], base: str | No
 
     Replaced in Reference.reference, in elements of type uri, url, canonical, oid and uuid, and in the `<a href>` and
     `<img src>` of narratives; a fragment, a canonical's version and `/_history/…` stay.  Text is never touched.
-    `base` is the service root of the entry's full URL: a relative reference is looked up under it too.
+    `base` is the service_root of the entry's full URL: a relative reference is looked up under it too.
     R4: http.html#trules, bundle.html#references
     """
 

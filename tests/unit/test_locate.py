@@ -24,6 +24,7 @@ PATIENT = {
     [
         ("Patient", ["Patient"]),
         ("Patient.active", []),
+        ("Patient.where(birthDate = '2000').birthDate", ["Patient.birthDate"]),
         ("Patient.name", ["Patient.name[0]", "Patient.name[1]"]),
         ("name[0].given", ["Patient.name[0].given[0]", "Patient.name[0].given[1]"]),
         ("Resource.birthDate", ["Patient.birthDate"]),

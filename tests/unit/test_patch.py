@@ -59,6 +59,7 @@ JSON_CASES = {
     "move in a list": ({"a": [1, 2, 3, 4]}, [op("move", "/a/3", **{"from": "/a/1"})], {"a": [1, 3, 4, 2]}),
     "move to where it is": ({"a": 1}, [op("move", "/a", **{"from": "/a"})], {"a": 1}),
     "copy": ({"b": [{"q": "h"}]}, [op("copy", "/c", **{"from": "/b/0"})], {"b": [{"q": "h"}], "c": {"q": "h"}}),
+    "copy a list": ({"a": ["x", 1]}, [op("copy", "/b", **{"from": "/a"})], {"a": ["x", 1], "b": ["x", 1]}),
     "a copy is its own": (
         {"a": {"x": 1}},
         [op("copy", "/b", **{"from": "/a"}), op("replace", "/b/x", 2)],
@@ -77,6 +78,11 @@ JSON_CASES = {
         {"a": ["x", "y"], "_a": [{"extension": [1]}, {"id": "i"}]},
         [op("remove", "/_a/0/extension/0")],
         {"a": ["x", "y"], "_a": [None, {"id": "i"}]},
+    ),
+    "the last extension of a primitive": (
+        {"a": 1, "_a": {"extension": [1]}},
+        [op("remove", "/_a/extension/0")],
+        {"a": 1},
     ),
     "the last extension of a list": (
         {"a": ["x", "y"], "_a": [None, {"id": "i"}]},
@@ -221,6 +227,8 @@ def test_a_patch_does_not_nest_without_end():
     deeper = [op("move", "/b", **{"from": "/a"}), op("add", "/a", {"x": {}}), op("move", "/a/x/y", **{"from": "/b"})]
     with pytest.raises(Unprocessable, match="nested deeper"):
         patch.json_patch(resource(a=1), deeper * 60)
+    with pytest.raises(Unprocessable, match="nested too deeply"):
+        patch.json_patch(resource(a=1), [*deeper * 600, op("copy", "/c", **{"from": "/a"})])
 
 
 def test_a_patch_has_a_bounded_number_of_operations():

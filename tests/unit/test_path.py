@@ -158,6 +158,20 @@ def test_a_criterion_has_a_bounded_cost(expression):
         path.criterion(expression)
 
 
+def test_a_criterion_sees_the_value_of_a_primitive_with_extensions():
+    """R4 json.html#primitive: a name with a prefix told in an extension is the same name."""
+    prefix = {"extension": [{"url": "http://x", "valueString": "VV"}]}
+    name = {
+        "family": "du Marché",
+        "_family": prefix,
+        "given": ["Ana", None],
+        "_given": [prefix, prefix],
+        "_use": prefix,
+    }
+    assert path.criterion("family = 'du Marché' and use.extension.exists()")(name, "HumanName")
+    assert path.criterion("given.count() = 2 and given[1].extension.exists()")(name, "HumanName")
+
+
 def test_a_criterion_is_not_nested_without_end():
     """Each nested where() is evaluated twice: thirty of them would not end."""
     with pytest.raises(BadRequest, match="levels"):

@@ -178,6 +178,21 @@ def test_rewrite_resolves_a_relative_reference_against_the_full_url():
     assert rewrite(observation, mapping) == observation
 
 
+@pytest.mark.parametrize(
+    "full_url, root",
+    [
+        ("https://a.example/r4/Patient/1", "https://a.example/r4"),
+        ("https://a.example/r4/Patient/1/_history/2", "https://a.example/r4"),
+        ("https://a.example/Patient", None),
+        (URN, None),
+        ("Patient/1", None),
+    ],
+)
+def test_service_root(full_url, root):
+    """R4 bundle.html#references"""
+    assert references.service_root(full_url) == root
+
+
 def test_the_entries_of_a_bundle_keep_their_own_references():
     """R4 bundle.html#references: a document sent inside a transaction resolves within itself."""
     entry = {"fullUrl": URN, "resource": {"resourceType": "Observation", "subject": {"reference": URN}}}
@@ -187,7 +202,8 @@ def test_the_entries_of_a_bundle_keep_their_own_references():
 
 
 @pytest.mark.parametrize(
-    "resource", [{"resourceType": "Nothing", "a": URN}, {"resourceType": "Patient", "contained": [{"b": 1}]}]
+    "resource",
+    [{"resourceType": "Nothing", "a": URN}, {"resourceType": "Patient", "contained": [{"b": 1}], "implicitRules": 1}],
 )
 def test_what_is_not_a_resource_is_left_as_it_is(resource):
     assert references.rewrite(resource, {URN: "Patient/1"}) == resource
