@@ -3,7 +3,7 @@
 R4: references.html#literal, references.html#regex, http.html#trules, bundle.html#references
 
 >>> parse("https://server.example/fhir/Patient/1/_history/2", base="https://server.example/fhir")
-Reference(type='Patient', id='1', version='2', url=None)
+Reference(type='Patient', id='1', version='2', url=None, query=None)
 """
 
 from __future__ import annotations
