@@ -361,8 +361,9 @@ def fhir(request):
     client = Fhir(request.config.getoption("--fhir-base"), request.config.getoption("--token"))
     yield client
     if not request.config.getoption("--keep"):
-        for path in dict.fromkeys(reversed(client.created)):
-            client.delete(path)
+        paths = list(dict.fromkeys(reversed(client.created)))
+        for start in range(0, len(paths), 8):
+            client.at_once([lambda path=path: client.delete(path) for path in paths[start : start + 8]])
     client.close()
 
 

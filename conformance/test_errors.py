@@ -5,6 +5,8 @@ R4 http.html#Status-Codes, operationoutcome.html, validation.html
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 
@@ -140,7 +142,9 @@ def test_a_fault_is_found_and_placed(fhir, resource, places):
     """R4 http.html#create: 400 or 422; operationoutcome.html#OperationOutcome.issue.expression"""
     issues = fhir.issues(fhir.post(resource["resourceType"], resource), 400, 422)
 
-    expressions = {expression for issue in issues for expression in issue.get("expression", [])}
+    expressions = {
+        re.sub(r"\.ofType\(\w+\)", "", expression) for issue in issues for expression in issue.get("expression", [])
+    }
     assert expressions & set(places), f"{expressions} names none of {places}"
     assert all(issue.get("diagnostics") or issue.get("details") for issue in issues)
 

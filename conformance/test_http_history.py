@@ -37,10 +37,10 @@ def history(fhir, path, **params):
     return bundle
 
 
-@pytest.fixture
-def lived(fhir, patient):
-    """A Patient created, changed, deleted and brought back: its four moments, oldest first, over a second apart."""
-    stored = patient(birthDate="2001-01-01")
+@pytest.fixture(scope="module")
+def lived(fhir):
+    """A Patient created, changed, deleted and brought back, each over a second after the other."""
+    stored = fhir.create({"resourceType": "Patient", "birthDate": "2001-01-01"})
     path = f"Patient/{stored['id']}"
     time.sleep(1.1)
     fhir.put(path, {**stored, "birthDate": "2002-01-01"})

@@ -90,7 +90,17 @@ def test_update_honours_prefer(fhir, patient, prefer, body):
 
 
 # -- what is refused -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("id_", [None, "another", "", 5])
+@pytest.mark.parametrize("id_", ["", 5, "a b", "a" * 65, ["x"]])
+def test_an_id_that_is_none_is_refused(fhir, patient, new_patient, id_):
+    """R4 datatypes.html#id, http.html#rejecting-updates"""
+    stored = patient()
+
+    fhir.issues(fhir.put(f"Patient/{stored['id']}", new_patient(id=id_, gender="male")), 400, 422)
+
+    assert fhir.read(f"Patient/{stored['id']}") == stored
+
+
+@pytest.mark.parametrize("id_", [None, "another"])
 def test_the_body_must_carry_the_id_of_the_url(fhir, patient, new_patient, id_):
     """R4 http.html#update: no id, or one that disagrees with the URL: the server SHALL respond with 400"""
     stored = patient()

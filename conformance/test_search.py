@@ -130,7 +130,7 @@ CASES = [
     ("patient={p},{q}", "abcdef"),
     ("patient={p}&subject=Patient/{q}", ""),
     ("subject=Patient/nobody", ""),
-    ("subject=Group/{p}", ""),
+    ("subject=Device/{p}", ""),
     ("_id={a}", "a"),
     ("_id={a},{d},nobody", "ad"),
     ("_id={a}&_id={b}", ""),

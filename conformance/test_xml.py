@@ -81,7 +81,13 @@ WHOLE = """{
   "subject": {"reference": "#p", "identifier": {"system": "https://x.example/i", "value": "1"}},
   "effectivePeriod": {"start": "2015-02-07T13:28:17.000+02:00", "end": "2015"},
   "issued": "2015-02-07T13:28:17.239Z",
-  "performer": [{"display": "A"}, {"type": "Practitioner", "_display": {"id": "d"}}],
+  "performer": [
+    {"display": "A"},
+    {
+      "type": "Practitioner",
+      "_display": {"id": "d", "extension": [{"url": "https://x.example/d", "valueCode": "masked"}]}
+    }
+  ],
   "valueQuantity": {
     "value": 120.50, "comparator": "<", "unit": "mmHg", "system": "http://unitsofmeasure.org", "code": "mm[Hg]"
   },
