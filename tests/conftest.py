@@ -1,4 +1,4 @@
-"""One mongod for the whole run of the tests, and an empty database for each test that asks."""
+"""One mongod for the whole run of the tests, an empty database for each test that asks, and one application."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from fhir_server.storage.connection import connect, open_database
+from tests.calls import Caller, Served, serve
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,23 @@ def database(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Database[d
     name = f"test_{secrets.token_hex(8)}"
     yield mongodb_client[name]
     mongodb_client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def served(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Served]:
+    """The application on a database of its own, shared by the whole run: each test makes the patients that it needs."""
+    name = f"test_{secrets.token_hex(8)}"
+    yield serve(mongodb_client, name)
+    mongodb_client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def operator(served: Served) -> Caller:
+    """Who may do everything."""
+    return served.caller()
+
+
+@pytest.fixture(scope="session")
+def nobody(served: Served) -> Caller:
+    """Who has no access token."""
+    return Caller(served.app)
