@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, jsonify
 from pymongo import MongoClient
+from werkzeug.exceptions import HTTPException
 
 from fhir_server import audit
 from fhir_server.access import Actor
@@ -99,6 +100,7 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.redirect_defaults = False
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_blueprint(
@@ -118,7 +120,7 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
         url_prefix="/fhir",
     )
     _health(app, client)
-    app.register_error_handler(404, lambda error: _not_found())
+    app.register_error_handler(HTTPException, _refused)
     return app
 
 
@@ -144,5 +146,7 @@ def _health(app: Flask, client: MongoClient) -> None:
         return jsonify(status="ready")
 
 
-def _not_found() -> Response:
-    return rest.write_error(NotFound("There is nothing here; the FHIR API is under /fhir."), "", "")
+def _refused(error: HTTPException) -> Response:
+    """The answer to what no route takes."""
+    nothing = NotFound("There is nothing here; the FHIR API is under /fhir.")
+    return rest.write_error(nothing if error.code == 404 else rest.of_http(error), "", "")

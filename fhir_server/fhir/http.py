@@ -14,12 +14,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from fhir_server.fhir import json, xml
-from fhir_server.fhir.outcome import BadRequest, UnsupportedMediaType
+from fhir_server.fhir.outcome import BadRequest, TooLarge, UnsupportedMediaType, printable
 
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json", "application/json+fhir"})
 XML_TYPES = frozenset({"application/fhir+xml", "application/xml", "text/xml", "application/xml+fhir"})
 JSON_PATCH = "application/json-patch+json"
 FORM = "application/x-www-form-urlencoded"
+#: The longest query, in a URL or a form.
+MAX_QUERY = 65_536
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,17 @@ class FhirRequest:
 
 @dataclass(frozen=True)
 class FhirResponse:
-    """What is answered: `body` is JSON, turned into what the client accepts on its way out."""
+    """
+    What is answered.
+
+    body        JSON, turned into what the client accepts on its way out
+    updated     when the version that is answered with was made
+    """
 
     status: int
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    updated: datetime | None = None
 
     @classmethod
     def of(cls, status: int, resource: dict[str, Any], headers: Mapping[str, str] | None = None) -> FhirResponse:
@@ -93,11 +101,17 @@ class FhirResponse:
 
 
 def query_of(text: str) -> tuple[tuple[str, str], ...]:
-    """The parameters of a query string or a form, decoded, empty values kept.  Raises BadRequest."""
+    """The parameters of a query string or a form, decoded, empty values kept.  Raises BadRequest, TooLarge (413)."""
+    if len(text) > MAX_QUERY:
+        raise TooLarge(f"The query has {len(text)} characters; at most {MAX_QUERY} are read.")
     try:
-        return tuple(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=1000))
+        pairs = tuple(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=1000))
     except ValueError as error:
         raise BadRequest(f"The query cannot be read: {error}.") from None
+    for name, value in pairs:
+        if printable(name) != name or printable(value) != value:
+            raise BadRequest(f"The query cannot be read: `{name}` holds a character that no FHIR string can hold.")
+    return pairs
 
 
 def query_text(pairs: tuple[tuple[str, str], ...] | list[tuple[str, str]]) -> str:
@@ -114,7 +128,7 @@ def read_http_date(text: str) -> datetime | None:
     """The moment of an HTTP date; None for what is none, which a recipient ignores.  RFC 9110 s. 13.1.3"""
     try:
         found = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 

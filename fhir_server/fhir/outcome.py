@@ -22,9 +22,13 @@ R4: http.html#Status-Codes, operationoutcome.html, valueset-issue-type.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+# What a FHIR string may not hold: a message that quotes what was received must be one all the same.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,19 @@ class Issue:
 
     def as_json(self) -> dict[str, Any]:
         """The issue as OperationOutcome.issue."""
-        issue: dict[str, Any] = {"severity": self.severity, "code": self.code, "diagnostics": self.diagnostics}
+        issue: dict[str, Any] = {
+            "severity": self.severity,
+            "code": self.code,
+            "diagnostics": printable(self.diagnostics),
+        }
         if self.expression:
-            issue["expression"] = list(self.expression)
+            issue["expression"] = [printable(place) for place in self.expression]
         return issue
+
+
+def printable(text: str) -> str:
+    """The text without what a FHIR string may not hold.  R4: datatypes.html#string"""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:

@@ -25,10 +25,11 @@ def vread(request: FhirRequest, repository: Repository, type: str, id: str, vers
 def _answer(request: FhirRequest, stored: Stored) -> FhirResponse:
     headers = headers_of(stored)
     if _has_it(request, stored):
-        return FhirResponse(304, None, headers)
+        return FhirResponse(304, None, headers, stored.updated)
     asked = subset_asked(request.query)
     body = stored.body or b""
-    return FhirResponse(200, json.dumps(asked.of(json.parse(body))) if asked else body, headers)
+    served = json.dumps(asked.of(json.parse(body))) if asked else body
+    return FhirResponse(200, served, headers, stored.updated)
 
 
 def _has_it(request: FhirRequest, stored: Stored) -> bool:

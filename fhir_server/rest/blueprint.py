@@ -13,20 +13,20 @@ from typing import Any
 
 import structlog
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from fhir_server.access import Actor
 from fhir_server.audit import Trail
-from fhir_server.fhir import json
+from fhir_server.fhir import json, outcome
 from fhir_server.fhir.http import JSON_PATCH, JSON_TYPES, XML_TYPES, FhirRequest, FhirResponse, query_of
-from fhir_server.fhir.outcome import FhirError, TooLarge, Unauthorized
+from fhir_server.fhir.outcome import BadRequest, FhirError, TooLarge, Unauthorized, printable
 from fhir_server.fhir.types import TYPES
 from fhir_server.interactions.routes import Router
 from fhir_server.repository import Repository
 from fhir_server.rest import negotiation
 from fhir_server.storage.documents import Stored
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 Prefetched = dict[tuple[str, str], Stored | None]
 Authenticate = Callable[[str, tuple[str, str] | None], tuple[Actor, Prefetched]]
 RepositoryFor = Callable[[Actor, Trail, Prefetched], Repository]
@@ -64,6 +64,8 @@ def blueprint(
             return _write(_answer(path, query, trail), query, request_id)
         except FhirError as error:
             return write_error(error, query, request_id)
+        except Exception as error:
+            return write_error(unforeseen(error), query, request_id)
 
     def _answer(path: str, query: str, trail: Trail) -> FhirResponse:
         try:
@@ -83,7 +85,7 @@ def blueprint(
             repository.record(error)
             raise
         except HTTPException as error:
-            fault = TooLarge(_TOO_LARGE) if isinstance(error, RequestEntityTooLarge) else _of_http(error)
+            fault = of_http(error)
             repository.record(fault)
             raise fault from None
         except Exception as error:
@@ -96,6 +98,8 @@ def blueprint(
     return rest
 
 
+#: A Binary holds whatever was deposited: no browser is to run it as a page of ours.  R4: security.html#binary
+_CONTENT_OF_OTHERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Content-Disposition": "attachment"}
 _TOO_LARGE = "The body is larger than this server reads (FHIR_SERVER_MAX_BODY_BYTES)."
 
 
@@ -112,6 +116,8 @@ def unforeseen(error: Exception) -> FhirError:
 
 def read_request(path: str, query: str, base: str) -> FhirRequest:
     """The request on the wire as a value.  A Binary may come as what it holds.  R4: binary.html#rest"""
+    if printable(path) != path:
+        raise BadRequest("The path holds a character that no FHIR string can hold.")
     headers = {name.lower(): value for name, value in request.headers.items() if not name.startswith(":")}
     asked = FhirRequest(request.method, path.strip("/"), base, query_of(query), headers, request.get_data(cache=False))
     type, _, id = asked.path.partition("/")
@@ -144,8 +150,10 @@ def write_error(error: FhirError, query: str, request_id: str) -> Response:
 def _write(response: FhirResponse, query: str, request_id: str) -> Response:
     asked = query_of(query)
     body, media_type = response.body, negotiation.JSON
-    if body is not None and response.status == 200 and _raw(asked) and request.method in ("GET", "HEAD"):
+    headers = dict(response.headers)
+    if body is not None and response.status == 200 and _raw(asked):
         body, media_type = negotiation.raw(body)
+        headers |= _CONTENT_OF_OTHERS
     elif body is not None:
         media_type = negotiation.format_of(asked, request.headers.get("Accept"))
         pretty = any(name == "_pretty" and value != "false" for name, value in asked)
@@ -156,7 +164,7 @@ def _write(response: FhirResponse, query: str, request_id: str) -> Response:
     else:
         charset = "; charset=utf-8" if media_type in (negotiation.JSON, negotiation.XML) else ""
         written.headers["Content-Type"] = media_type + charset
-    for name, value in response.headers.items():
+    for name, value in headers.items():
         written.headers[name] = value
     written.headers["X-Request-Id"] = request_id
     written.headers["Cache-Control"] = "no-store"
@@ -191,10 +199,15 @@ def _along(path: str) -> tuple[str, str] | None:
     return type, id
 
 
-def _of_http(error: HTTPException) -> FhirError:
+def of_http(error: HTTPException) -> FhirError:
     """A refusal of Flask's as one of ours."""
-    refusal = FhirError(error.description or error.name)
-    refusal.status = error.code or 500
+    if isinstance(error, RequestEntityTooLarge):
+        return TooLarge(_TOO_LARGE)
+    if isinstance(error, MethodNotAllowed):
+        allowed = {"Allow": ", ".join(sorted(error.valid_methods or ()))}
+        return outcome.MethodNotAllowed(f"`{request.method}` is not offered here.", headers=allowed)
+    refusal = BadRequest(error.description or error.name)
+    refusal.status = error.code or 400
     return refusal
 
 

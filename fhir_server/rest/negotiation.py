@@ -40,13 +40,15 @@ def format_of(query: Iterable[tuple[str, str]], accept: str | None) -> str:
 
 
 def wants_raw(query: Iterable[tuple[str, str]], accept: str | None) -> bool:
-    """Whether a Binary is wanted as what it holds, not as a resource.  R4: binary.html#rest"""
-    if not accept or any(name == "_format" for name, _ in query):
+    """
+    Whether a Binary is wanted as what it holds: unless a FHIR format is asked for by name.  R4: binary.html#rest
+
+    A browser names application/xml among all it can show, and means the content.
+    """
+    if any(name == "_format" for name, _ in query):
         return False
-    ranges = [media_range for media_range, quality in _ranges(accept) if quality > 0]
-    return (
-        not any(found in JSON_TYPES | XML_TYPES | {"*/*", "application/*"} for found in ranges) or "text/html" in ranges
-    )
+    ranges = [media_range for media_range, quality in _ranges(accept or "") if quality > 0]
+    return "text/html" in ranges or not any(found in JSON_TYPES | XML_TYPES for found in ranges)
 
 
 def raw(body: bytes) -> tuple[bytes, str]:

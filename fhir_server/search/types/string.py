@@ -14,6 +14,8 @@ from typing import Any
 from fhir_server.search.expression import Entry, Filter
 from fhir_server.search.types.token import unescape
 
+#: A regular expression of MongoDB's has a bound.
+LONGEST = 1_000
 _SPACE = re.compile(r"\s+")
 #: The parts of the types that a string parameter reads as several texts.
 PARTS = {
@@ -48,6 +50,8 @@ class StringTest:
 
 def parse(text: str) -> StringTest:
     """Read a text.  Raises ValueError if nothing of it is left to look for."""
+    if len(text) > LONGEST:
+        raise ValueError(f"a text of more than {LONGEST} characters is not looked for")
     start = fold(unescape(text))
     if not start:
         raise ValueError("an empty value matches nothing")
