@@ -20,9 +20,11 @@ from pymongo.database import Database
 from fhir_server.access import Actor
 from fhir_server.fhir import json
 from fhir_server.fhir.dates import instant
+from fhir_server.fhir.outcome import printable
 from fhir_server.search.index import entry
 from fhir_server.storage.documents import Stored, current_document
 
+_INTERACTIONS = "http://hl7.org/fhir/restful-interaction"
 _ACTIONS = {"create": "C", "update": "U", "patch": "U", "delete": "D", "batch": "E", "transaction": "E"}
 _PURPOSES = {"bris_de_glace": "BTG", "centre_15": "ETREAT"}
 #: R4 valueset-audit-event-outcome: success, minor failure (the client's), serious failure (ours).
@@ -56,24 +58,25 @@ def event(
     now: datetime,
     interaction: str,
     versions: dict[str, Stored],
+    patient: str | None = None,
     outcome: str = SUCCESS,
     description: str | None = None,
 ) -> Stored:
-    """The AuditEvent of a request, or of one write in it, as it is kept."""
+    """The AuditEvent of a request, or of one write in it, as it is kept; `patient` is whose the versions are."""
     resource: dict[str, Any] = {
         "resourceType": "AuditEvent",
         "id": id,
         "meta": {"versionId": "1", "lastUpdated": instant(now)},
         "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
-        "subtype": [{"system": "http://hl7.org/fhir/restful-interaction", "code": interaction}],
+        **({"subtype": [{"system": _INTERACTIONS, "code": interaction}]} if interaction else {}),
         "action": _ACTIONS.get(interaction, "E" if interaction.startswith(("search", "operation")) else "R"),
         "recorded": instant(now),
         "outcome": outcome,
-        **({"outcomeDesc": description} if description else {}),
+        **({"outcomeDesc": printable(description)} if description else {}),
         **_purpose(actor),
         "agent": [_agent(actor, trail)],
         "source": {"observer": {"display": "fhir-server"}},
-        "entity": _entities(trail, versions),
+        "entity": _entities(trail, versions, patient),
     }
     kept = {"_id": id, "updated": now, **entry("AuditEvent", resource)}
     return Stored("AuditEvent", id, 1, now, json.dumps(resource), "POST", origin="server", entry=kept)
@@ -100,15 +103,26 @@ def _agent(actor: Actor | None, trail: Trail) -> dict[str, Any]:
     return agent
 
 
-def _entities(trail: Trail, versions: dict[str, Stored]) -> list[dict[str, Any]]:
-    """The versions disclosed or written, the patients they are of, the request, and its id."""
-    patients: dict[str, None] = {}
-    for stored in versions.values():
-        for patient in (stored.entry.get("owner"), *stored.entry.get("others", ())):
-            if patient and stored.reference != f"Patient/{patient}":
-                patients[patient] = None
+def by_patient(versions: dict[str, Stored]) -> dict[str | None, dict[str, Stored]]:
+    """
+    The versions of each patient's record, and those of nobody's under None.
+
+    A patient reads the AuditEvents of their own record, so that one names nothing of another's.  IHE BALP: "one
+    AuditEvent is created for every Patient identified".
+    """
+    found: dict[str | None, dict[str, Stored]] = {}
+    for reference, stored in versions.items():
+        owner = stored.entry.get("owner")
+        for patient in (owner, *stored.entry.get("others", ())):
+            found.setdefault(patient, {})[reference] = stored
+    return found or {None: {}}
+
+
+def _entities(trail: Trail, versions: dict[str, Stored], patient: str | None) -> list[dict[str, Any]]:
+    """The versions disclosed or written, the patient they are of, the request, and its id."""
     found: list[dict[str, Any]] = [{"what": {"reference": reference}} for reference in versions]
-    found += [{"what": {"reference": f"Patient/{patient}"}, "role": _PATIENT_ROLE} for patient in patients]
+    if patient and not any(stored.reference == f"Patient/{patient}" for stored in versions.values()):
+        found.append({"what": {"reference": f"Patient/{patient}"}, "role": _PATIENT_ROLE})
     asked = f"{trail.method} {trail.path}" + (f"?{trail.query}" if trail.query else "")
     found.append({"role": _QUERY_ROLE, "query": b64encode(asked.encode("utf-8", "replace")).decode()})
     if trail.request_id:
@@ -124,9 +138,9 @@ _REQUEST_ID = {"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAudi
 
 @dataclass
 class _Ticket:
-    """One record that waits to be durable."""
+    """The records of one request, that wait to be durable."""
 
-    document: dict[str, Any]
+    documents: list[dict[str, Any]]
     turn: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
     failure: BaseException | None = None
@@ -141,9 +155,9 @@ class Recorder:
         self._waiting: list[_Ticket] = []
         self._busy = False
 
-    def record(self, stored: Stored) -> None:
-        """Return once the record is durable.  Raises what MongoDB raised if it cannot be."""
-        ticket = _Ticket(current_document(stored))
+    def record(self, *events: Stored) -> None:
+        """Return once the records are durable.  Raises what MongoDB raised if they cannot be."""
+        ticket = _Ticket([current_document(event) for event in events])
         with self._lock:
             self._waiting.append(ticket)
             leads = not self._busy
@@ -162,7 +176,7 @@ class Recorder:
             batch, self._waiting = self._waiting, []
         failure: BaseException | None = None
         try:
-            self._collection.insert_many([ticket.document for ticket in batch], ordered=False)
+            self._collection.insert_many([one for ticket in batch for one in ticket.documents], ordered=False)
         except BaseException as error:  # the others must be woken whatever happened; each raises it
             failure = error
         with self._lock:

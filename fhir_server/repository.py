@@ -117,7 +117,7 @@ class Repository:
         """That version.  Raises NotFound, or Gone for the version that a delete made.  R4: http.html#vread"""
         decision = self.decide("vread", type)
         unknown = NotFound(f"{type}/{id} has no version `{version_id}`.")
-        if not version_id.isascii() or not version_id.isdigit() or len(version_id) > 9:
+        if not version_id.isascii() or not version_id.isdigit() or len(version_id) > 9 or version_id[0] == "0":
             raise unknown
         source = self._unit or self._store
         stored = source.version(type, id, int(version_id))
@@ -175,17 +175,20 @@ class Repository:
         """
         The versions of an instance, a type or the system that may be seen, newest first, and how many in all.
 
-        Raises NotFound for an instance that never was, or may not be seen.  R4: http.html#history
+        Behind the `limit` there is one more, if there is one, to tell that there are further pages; it is not to be
+        served.  Raises NotFound for an instance that never was, or may not be seen.  R4: http.html#history
         """
         interaction = "history-instance" if id else "history-type" if type else "history-system"
         allowed = self.decide(interaction, type).where if type else self._in_all_types(interaction)
         bounds = (at.low, at.high) if at else None
-        found, total = self._store.history(type, id, allowed=allowed, limit=limit, since=since, at=bounds, after=after)
+        found, total = self._store.history(
+            type, id, allowed=allowed, limit=limit + 1, since=since, at=bounds, after=after
+        )
         if type and id and not found:
             last = self._last_version(type, id)
             if last is None or not allowed_by(allowed, last):
                 raise NotFound(f"{type}/{id} is not known.")
-        self._trail.disclose(found)
+        self._trail.disclose(found[:limit])
         return found, total
 
     @property
@@ -285,8 +288,8 @@ class Repository:
             if existing is None or not allowed_by(inside.decide("delete", type).where, existing):
                 if if_match:
                     raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
-                last = unit.last_version(type, id)
-                return last if last and last.body is None and existing is None else None
+                last = unit.last_version(type, id) if existing is None else None
+                return last if last and allowed_by(inside.decide("delete", type).where, last) else None
             return inside._remove(existing, if_match)
 
         return self._write("delete", work)
@@ -317,33 +320,60 @@ class Repository:
 
     def transaction(self, work: Callable[[Repository], T]) -> T:
         """Run `work` with a repository whose writes all happen, or none.  It may be run more than once."""
+        self._trail.interaction = "transaction"
         return self._write("transaction", lambda inside, unit: work(inside))
 
     def new_id(self) -> str:
         """An id that no resource has."""
         return self._around.new_id()
 
+    def may_read(self, stored: Stored) -> bool:
+        """Whether the actor, who may have written this version, may read it too."""
+        try:
+            return allowed_by(self.decide("read", stored.type).where, stored)
+        except Forbidden:
+            return False
+
     # --- the record of the request
 
     def record(self, error: FhirError | None = None) -> None:
-        """Make the record of what was disclosed or refused durable; to be called before the answer leaves."""
+        """
+        Make the record of what was disclosed or refused durable; to be called before the answer leaves.
+
+        error: what the request, or one entry of a batch, was refused for; it discloses nothing.
+        """
         trail = self._trail
-        if trail.recorded and not trail.disclosed and error is None:
-            return
-        outcome = audit.SUCCESS if error is None else audit.FAILED if error.status >= 500 else audit.REFUSED
-        self._around.recorder.record(
+        if error is None:
+            if trail.disclosed or not trail.recorded:
+                self._around.recorder.record(*self._events(trail.interaction, trail.disclosed))
+        else:
+            outcome = audit.FAILED if error.status >= 500 else audit.REFUSED
+            description = "; ".join(issue.diagnostics for issue in error.issues)[:500]
+            self._around.recorder.record(*self._events(trail.interaction, {}, outcome, description))
+        trail.recorded = True
+
+    def _events(
+        self,
+        interaction: str,
+        versions: dict[str, Stored],
+        outcome: str = audit.SUCCESS,
+        description: str | None = None,
+    ) -> list[Stored]:
+        """The AuditEvents of what was done: one for each patient whose it is."""
+        return [
             audit.event(
-                trail,
+                self._trail,
                 self.actor,
                 id=self._around.new_id(),
                 now=self._around.clock(),
-                interaction=trail.interaction,
-                versions=trail.disclosed,
+                interaction=interaction,
+                versions=theirs,
+                patient=patient,
                 outcome=outcome,
-                description=str(error)[:500] if error else None,
+                description=description,
             )
-        )
-        trail.recorded = True
+            for patient, theirs in audit.by_patient(versions).items()
+        ]
 
     # --- the steps
 
@@ -382,45 +412,40 @@ class Repository:
         """Run `work` in a transaction, its audit record included, or as a part of the one that runs already."""
         if self._unit:
             return work(self, self._unit)
+        disclosed = dict(self._trail.disclosed)
 
-        def whole(unit: Unit) -> T:
+        def whole(unit: Unit) -> tuple[T, bool]:
+            self._trail.disclosed = dict(disclosed)  # not what another run of the work has come upon
             inside = Repository(self._around, self.actor, self._trail, unit=unit)
             inside._decisions = self._decisions
             result = work(inside, unit)
             if inside._written:
-                unit.insert(
-                    audit.event(
-                        self._trail,
-                        self.actor,
-                        id=self._around.new_id(),
-                        now=self._around.clock(),
-                        interaction=interaction,
-                        versions=inside._written,
-                    )
-                )
-            return result
+                for event in self._events(interaction, inside._written):
+                    unit.insert(event)
+            return result, bool(inside._written)
 
-        result = self._store.run(whole)
-        self._trail.recorded = True
+        result, wrote = self._store.run(whole)
+        self._trail.recorded = self._trail.recorded or wrote
         return result
 
     def _update(self, type: str, id: str, resource: Resource, if_match: str | None) -> tuple[Stored, bool]:
         unit = self._inside
         existing = unit.read(type, id)
-        if existing is not None:
-            if not allowed_by(self.decide("update", type).where, existing):
-                raise NotFound(f"{type}/{id} is not known.")
+        where = self.decide("update", type).where
+        if existing is not None and allowed_by(where, existing):
             _refuse_sealed(existing)
             _hold(if_match, existing)
             return self._put(type, id, resource, "PUT", existing, existing.version, "update"), False
+        # From here on what is hidden and what is not there are the same, as long as they can be.
         if if_match:
             raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
-        self.decide("update", type)
         if not self._around.update_as_create:
             raise MethodNotAllowed(f"{type}/{id} is not known, and this server gives out ids itself: POST to {type}.")
-        self.decide("create", type)
-        last = unit.last_version(type, id)
-        return self._put(type, id, resource, "PUT", None, last.version if last else 0, "create", last), True
+        last = existing or unit.last_version(type, id)
+        stored = self._made(type, id, resource, "PUT", last.version if last else 0, "create", last)
+        if last and not allowed_by(where, last):
+            raise NotFound(f"{type}/{id} is not known.")
+        return self._keep(stored, None), True
 
     def _target(self, type: str, target: str | Criteria, interaction: str) -> Stored:
         """The current version of what a patch is of."""
@@ -448,10 +473,25 @@ class Repository:
         replaces: Stored | None,
         last: int,
         interaction: str,
-        gone: Stored | None = None,
     ) -> Stored:
-        """Keep `resource` as the version behind `last`; the server sets id, version and time, and who deposited it."""
-        before = replaces or gone
+        """Keep `resource` as the version behind `last`, if it may be."""
+        return self._keep(self._made(type, id, resource, method, last, interaction, replaces), replaces)
+
+    def _made(
+        self,
+        type: str,
+        id: str,
+        resource: Resource,
+        method: str,
+        last: int,
+        interaction: str,
+        before: Stored | None,
+    ) -> Stored:
+        """
+        `resource` as the version behind `last`; the server sets id, version and time, and who deposited it.
+
+        Raises Forbidden if the actor may not have it so.
+        """
         updated = self._around.clock()
         if before and updated <= before.updated:
             updated = before.updated + MILLISECOND
@@ -462,16 +502,24 @@ class Repository:
         if depositor:
             kept["depositor"] = depositor
         stored = Stored(type, id, version, updated, json.dumps(whole), method, depositor, entry=kept)
-        if not allowed_by(self.decide(interaction, type).where, stored):
+        decision = self.decide(interaction, type)
+        if not allowed_by(decision.where, stored):
             raise Forbidden(f"This {type} would be outside of what the access token reaches.")
+        _refuse_in_other_records(decision, stored)
         if self._around.check_references:
             self._refuse_dangling(type, whole)
+        return stored
+
+    def _keep(self, stored: Stored, replaces: Stored | None) -> Stored:
+        if replaces:
+            _refuse_in_other_records(self.decide("update", stored.type), replaces)
         self._inside.write(stored, replaces)
-        self._written[f"{stored.reference}/_history/{version}"] = stored
+        self._written[f"{stored.reference}/_history/{stored.version}"] = stored
         return stored
 
     def _remove(self, existing: Stored, if_match: str | None) -> Stored:
         _refuse_sealed(existing)
+        _refuse_in_other_records(self.decide("delete", existing.type), existing)
         _hold(if_match, existing)
         updated = max(self._around.clock(), existing.updated + MILLISECOND)
         gone = replace(
@@ -529,6 +577,12 @@ def _hold(if_match: str | None, existing: Stored) -> None:
             f"{existing.reference} is at version {existing.version}, not {', '.join(wanted)}: read it again first.",
             headers={"ETag": existing.etag},
         )
+
+
+def _refuse_in_other_records(decision: Decision, stored: Stored) -> None:
+    """Raise Forbidden if one who writes in one record would write in another, too."""
+    if decision.record and {decision.record} != {stored.entry.get("owner"), *stored.entry.get("others", ())}:
+        raise Forbidden(f"This {stored.type} belongs to another patient's record, too.")
 
 
 def _refuse_sealed(existing: Stored) -> None:

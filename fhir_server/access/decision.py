@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fhir_server.access.actor import Actor
 from fhir_server.access.scopes import Scope
-from fhir_server.fhir.outcome import Forbidden
+from fhir_server.fhir.outcome import BadRequest, Forbidden
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import EVERYTHING, NOTHING, DepositedBy, Expression, InRecord, all_of, any_of
 
@@ -40,7 +40,8 @@ class Decision:
     """
     The answer.
 
-    where       which resources.  Always applied: a denial selects nothing
+    where       which resources.  Always applied
+    record      the id of the patient whose record alone a write may touch; None where there is no such bound
     hidden      element paths to leave out, `Patient.telecom`
     reason      one sentence, for the audit record and the patient
     """
@@ -48,19 +49,34 @@ class Decision:
     where: Expression
     hidden: frozenset[str]
     reason: str
+    record: str | None = None
 
 
 def decide(actor: Actor, interaction: str, type: str, constrain: Constrain) -> Decision:
     """What `actor` may do.  Raises Forbidden when no scope of the token covers the interaction on the type."""
     letter = LETTERS[interaction]
-    scopes = [scope for scope in actor.scopes if scope.type in ("*", type) and letter in scope.letters]
-    if not scopes:
+    reached = []
+    for scope in actor.scopes:
+        if scope.type in ("*", type) and letter in scope.letters:
+            reach, constraint = _reach(actor, scope, letter, type), _constraint(scope, type, constrain)
+            if NOTHING not in (reach, constraint):
+                reached.append((scope, reach, constraint))
+    if not reached:
         raise Forbidden(
             f"The access token has no scope for `{interaction}` on {type}; it would take `{type}.{letter}`."
         )
-    allowed = [all_of(_reach(actor, scope, letter, type), constrain(type, scope.constraints)) for scope in scopes]
-    where = any_of(*(term for term in allowed if term != NOTHING))
-    return Decision(where, frozenset(), _reason(actor, scopes))
+    where = any_of(*(all_of(reach, constraint) for _, reach, constraint in reached))
+    in_record = actor.patient and all(reach == InRecord(actor.patient) for _, reach, _ in reached)
+    reason = _reason(actor, [scope for scope, _, _ in reached])
+    return Decision(where, frozenset(), reason, actor.patient if in_record else None)
+
+
+def _constraint(scope: Scope, type: str, constrain: Constrain) -> Expression:
+    """The resources that a granular scope is cut to; none where the type cannot be searched so."""
+    try:
+        return constrain(type, scope.constraints)
+    except BadRequest:
+        return NOTHING
 
 
 def _reach(actor: Actor, scope: Scope, letter: str, type: str) -> Expression:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from fhir_server.fhir import json
 from fhir_server.fhir.http import FhirRequest, FhirResponse, http_date, query_of, query_text
 from fhir_server.fhir.outcome import BadRequest, Issue, PreconditionFailed, operation_outcome
 from fhir_server.fhir.results import FORMAT
+from fhir_server.fhir.types import TYPES
 from fhir_server.repository import Criteria, Repository
 from fhir_server.storage.documents import Stored
 from fhir_server.validation import structure
@@ -22,21 +24,26 @@ def headers_of(stored: Stored) -> dict[str, str]:
     return {"ETag": stored.etag, "Last-Modified": http_date(stored.updated)}
 
 
-def written(request: FhirRequest, stored: Stored, created: bool, *, located: bool | None = None) -> FhirResponse:
-    """201 or 200, with what `Prefer: return=` asks for; Location where there is something new to point at."""
+def written(
+    request: FhirRequest, repository: Repository, stored: Stored, created: bool, *, located: bool | None = None
+) -> FhirResponse:
+    """
+    201 or 200, with what `Prefer: return=` asks for; Location where there is something new to point at.
+
+    Who may write a resource and not read it gets no representation of it.
+    """
     headers = headers_of(stored)
     if created if located is None else located:
         headers["Location"] = f"{request.base}/{stored.reference}/_history/{stored.version}"
     status = 201 if created else 200
     wanted = request.prefer("return") or ("minimal" if request.in_bundle else "representation")
     if wanted == "minimal":
-        return FhirResponse(status, None, headers)
+        return FhirResponse(status, None, headers, stored.updated)
     if wanted == "OperationOutcome":
         done = f"{stored.reference} is {'created' if created else 'kept'} as version {stored.version}."
-        return FhirResponse.of(
-            status, operation_outcome([Issue("informational", done, severity="information")]), headers
-        )
-    return FhirResponse(status, stored.body, headers)
+        outcome = operation_outcome([Issue("informational", done, severity="information")])
+        return FhirResponse(status, json.dumps(outcome), headers, stored.updated)
+    return FhirResponse(status, stored.body if repository.may_read(stored) else None, headers, stored.updated)
 
 
 def body_of(request: FhirRequest, type: str) -> dict[str, Any]:
@@ -57,6 +64,8 @@ def criteria_of(repository: Repository, type: str, text: str) -> Criteria:
 
     Raises BadRequest for what is not understood, PreconditionFailed for no criteria at all.
     """
+    if type not in TYPES:
+        raise BadRequest(f"`{type}` is not a type that is kept here.")
     pairs = sorted(pair for pair in query_of(text.lstrip("?")) if pair[0] not in FORMAT)
     if not pairs:
         raise PreconditionFailed("A conditional interaction needs criteria, such as `identifier=system|value`.")

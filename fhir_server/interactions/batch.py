@@ -14,6 +14,7 @@ import orjson
 
 from fhir_server.fhir import bundle, references
 from fhir_server.fhir.bundle import Request
+from fhir_server.fhir.dates import instant
 from fhir_server.fhir.http import FhirRequest, FhirResponse, query_of, read_http_date
 from fhir_server.fhir.outcome import BadRequest, FhirError, Issue, PreconditionFailed, TooLarge
 from fhir_server.fhir.results import refuse_unknown
@@ -41,8 +42,11 @@ def batch_or_transaction(
     if sent["type"] == "batch":
         answers = [_batch_entry(request, repository, dispatch, unforeseen, entry, i) for i, entry in enumerate(entries)]
         return FhirResponse.of(200, bundle.bundle("batch-response", answers))
-    ordered = bundle.entries_in_order(sent, request.base)
-    answers = repository.transaction(lambda inside: _Transaction(request, inside, dispatch).run(ordered))
+
+    def run(inside: Repository) -> list[dict[str, Any]]:
+        return _Transaction(request, inside, dispatch).run(bundle.entries_in_order(sent, request.base))
+
+    answers = repository.transaction(run)
     return FhirResponse.of(200, bundle.bundle("transaction-response", answers))
 
 
@@ -54,17 +58,18 @@ def _batch_entry(
     entry: dict[str, Any],
     index: int,
 ) -> dict[str, Any]:
-    """Run one entry by itself; its failure leaves the others alone."""
+    """Run one entry by itself; its failure leaves the others alone, and has an audit record of its own."""
     try:
         asked = _as_request(request, bundle.read_request(entry, index))
         return _answer(asked, dispatch(asked, repository))
     except FhirError as error:
-        return _failure(error)
+        return _failure(repository, error)
     except Exception as error:
-        return _failure(unforeseen(error))
+        return _failure(repository, unforeseen(error))
 
 
-def _failure(error: FhirError) -> dict[str, Any]:
+def _failure(repository: Repository, error: FhirError) -> dict[str, Any]:
+    repository.record(error)
     return bundle.response_entry(bundle.response(_status(error.status), outcome=error.outcome()))
 
 
@@ -79,7 +84,14 @@ class _Transaction:
 
     def run(self, ordered: list[Request]) -> list[dict[str, Any]]:
         """The answers by the place of their entries; every write done, or the failure of one raised."""
-        identities = {entry.index: self._identity(entry) for entry in ordered}
+        answers: dict[int, dict[str, Any]] = {}
+        # Deletes go first, and what they take away is no match for the conditions of the rest.  R4: http.html#trules
+        deletes = [entry for entry in ordered if entry.method == "DELETE"]
+        rest = [entry for entry in ordered if entry.method != "DELETE"]
+        identities = {entry.index: self._identity(entry) for entry in deletes}
+        for entry in deletes:
+            answers[entry.index] = self._done(entry, entry.resource, identities[entry.index])
+        identities |= {entry.index: self._identity(entry) for entry in rest}
         changed = {e.index: identities[e.index] for e in ordered if e.method in ("PUT", "PATCH", "DELETE")}
         bundle.refuse_overlap(changed)
         moved = {
@@ -87,15 +99,18 @@ class _Transaction:
             for entry in ordered
             if entry.full_url and (identity := identities[entry.index]) and entry.full_url != f"{self._base}/{identity}"
         }
-        answers: dict[int, dict[str, Any]] = {}
-        resources = {entry.index: self._resolved(entry, ordered, identities, moved) for entry in ordered}
-        for entry in ordered:
-            asked = _as_request(self._request, entry, resources[entry.index], identities[entry.index])
-            try:
-                answers[entry.index] = _answer(asked, self._dispatch(asked, self._inside))
-            except FhirError as error:
-                raise _at(error, entry) from error
+        resources = {entry.index: self._resolved(entry, rest, identities, moved) for entry in rest}
+        for entry in rest:
+            answers[entry.index] = self._done(entry, resources[entry.index], identities[entry.index])
         return [answers[index] for index in sorted(answers)]
+
+    def _done(self, entry: Request, resource: dict[str, Any] | None, identity: str | None) -> dict[str, Any]:
+        """The answer to one entry, which is done."""
+        try:
+            asked = _as_request(self._request, entry, resource, identity)
+            return _answer(asked, self._dispatch(asked, self._inside))
+        except FhirError as error:
+            raise _at(error, entry) from error
 
     def _identity(self, entry: Request) -> str | None:
         """`Type/id` of what the entry creates or changes; None if it changes nothing that is known yet."""
@@ -133,8 +148,7 @@ class _Transaction:
                 wanted[found.value] = self._conditional(entry, found, asked.type, asked.query, ordered, identities)
         if not wanted:
             return entry.resource
-        root = (entry.full_url or "").removesuffix(f"/{identities[entry.index]}")
-        return references.rewrite(entry.resource, wanted, root if root.startswith("http") else None)
+        return references.rewrite(entry.resource, wanted, references.service_root(entry.full_url or ""))
 
     def _conditional(
         self,
@@ -200,14 +214,12 @@ def _answer(asked: FhirRequest, response: FhirResponse) -> dict[str, Any]:
     outcome = None
     if resource is not None and asked.method not in ("GET", "HEAD") and asked.prefer("return") == "OperationOutcome":
         outcome, resource = resource, None
-    modified = response.headers.get("Last-Modified")
-    moment = read_http_date(modified) if modified else None
     return bundle.response_entry(
         bundle.response(
             _status(response.status),
             location=response.headers.get("Location"),
             etag=response.headers.get("ETag"),
-            last_modified=moment.isoformat().replace("+00:00", "Z") if moment else None,
+            last_modified=instant(response.updated) if response.updated else None,
             outcome=outcome,  # type: ignore[arg-type]
         ),
         resource,

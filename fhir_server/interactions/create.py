@@ -15,4 +15,4 @@ def create(request: FhirRequest, repository: Repository, type: str) -> FhirRespo
     criteria = criteria_of(repository, type, condition) if condition is not None else None
     resource = body_of(request, type)
     stored, created = repository.create(type, resource, if_none_exist=criteria, id=request.new_id)
-    return written(request, stored, created, located=True)
+    return written(request, repository, stored, created, located=True)

@@ -32,7 +32,7 @@ def history(
     found, total = repository.history(
         type,
         id,
-        limit=count + 1,
+        limit=count,
         since=_interval(repository, "_since", since).low if since else None,
         at=_interval(repository, "_at", at) if at else None,
         after=(datetime.fromisoformat(position[0]), position[1]) if position else None,

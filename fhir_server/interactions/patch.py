@@ -38,7 +38,7 @@ def _patch(request: FhirRequest, repository: Repository, type: str, target: str 
         return changed
 
     stored = repository.patch(type, target, checked, if_match=request.headers.get("if-match"))
-    return written(request, stored, False)
+    return written(request, repository, stored, False)
 
 
 def _change(request: FhirRequest) -> Callable[[Resource], Resource]:

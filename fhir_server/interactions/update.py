@@ -19,7 +19,7 @@ def update(request: FhirRequest, repository: Repository, type: str, id: str) -> 
             f"The id in the body is {given}; the URL says `{id}`, and the two must be the same.", f"{type}.id"
         )
     stored, created = repository.update(type, id, resource, if_match=request.headers.get("if-match"))
-    return written(request, stored, created)
+    return written(request, repository, stored, created)
 
 
 def conditional_update(request: FhirRequest, repository: Repository, type: str) -> FhirResponse:
@@ -29,4 +29,4 @@ def conditional_update(request: FhirRequest, repository: Repository, type: str) 
     stored, created = repository.update_matching(
         type, criteria, resource, if_match=request.headers.get("if-match"), new_id=request.new_id
     )
-    return written(request, stored, created, located=True)
+    return written(request, repository, stored, created, located=True)

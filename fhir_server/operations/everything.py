@@ -97,11 +97,16 @@ def _directory(repository: Repository, page: Iterable[Stored], base: str) -> lis
 
 def _parameters(request: FhirRequest) -> tuple[tuple[str, str], ...]:
     """The parameters of a POST, as those of a GET."""
-    sent = request.parsed() if request.body or request.resource else {}
+    if not request.body and request.resource is None:
+        return ()
+    sent = request.parsed()
+    parts = sent.get("parameter", [])
+    if sent.get("resourceType") != "Parameters" or not isinstance(parts, list):
+        raise BadRequest("Expected Parameters with a list of parameters.", "Parameters.parameter")
     found = []
-    for part in sent.get("parameter", ()):
-        values = [value for name, value in part.items() if name.startswith("value")]
-        if len(values) != 1 or not isinstance(values[0], str | int):
+    for part in parts:
+        values = [value for name, value in part.items() if name.startswith("value")] if isinstance(part, dict) else []
+        if len(values) != 1 or not isinstance(values[0], str | int) or isinstance(values[0], bool):
             raise BadRequest("Each parameter has a name and one plain value.", "Parameters.parameter")
         found.append((str(part.get("name")), str(values[0])))
     return tuple(found)

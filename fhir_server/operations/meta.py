@@ -12,6 +12,7 @@ from fhir_server.fhir import json
 from fhir_server.fhir.http import FhirRequest, FhirResponse
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.repository import Repository
+from fhir_server.validation import structure
 
 Meta = dict[str, Any]
 #: The parts of meta that are sets: they can be added to and taken from.
@@ -24,7 +25,7 @@ def meta(request: FhirRequest, repository: Repository, type: str, id: str) -> Fh
 
 
 def add(request: FhirRequest, repository: Repository, type: str, id: str) -> FhirResponse:
-    """200 and the meta with what was sent added; what is there already stays once."""
+    """200 and the meta with what was sent added; what is there already stays once.  Raises Unprocessable."""
 
     def added(there: list[Any], sent: list[Any]) -> list[Any]:
         known = [_identity(item) for item in there]
@@ -51,14 +52,16 @@ def _change(
     combine: Callable[[list[Any], list[Any]], list[Any]],
 ) -> FhirResponse:
     sent = _sent(request)
+    repository.decide("read", type)  # the answer says what there is
 
     def changed(resource: dict[str, Any]) -> dict[str, Any]:
         there = dict(resource["meta"])
         for name in _SETS:
             if name in sent:
                 there[name] = combine(there.get(name, []), sent[name])
-        kept = {name: value for name, value in there.items() if value != []}
-        return {**resource, "meta": kept}
+        kept = {**resource, "meta": {name: value for name, value in there.items() if value != []}}
+        structure.check(kept)
+        return kept
 
     stored = repository.patch(type, id, changed, if_match=request.headers.get("if-match"))
     return _answer(json.parse(stored.body or b"")["meta"])
