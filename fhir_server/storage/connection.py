@@ -6,12 +6,12 @@ reads or writes, after it was forked.  PyMongo: https://pymongo.readthedocs.io/e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pymongo
 from pymongo.errors import (
@@ -22,6 +22,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
 )
+from pymongo.uri_parser import parse_uri
 
 from fhir_server.storage import embedded
 from fhir_server.storage.mongod import StartError
@@ -32,6 +33,8 @@ Document = dict[str, Any]
 
 _AUTHENTICATION_FAILED = 18
 _UNAUTHORIZED = 13
+
+_NOT_INITIATED = "The replica set of the MongoDB URI is not initiated: run rs.initiate() on it."
 
 # An acknowledged write is on disk at a majority, and what is read can no longer be rolled back.
 _DURABLE: dict[str, Any] = {"w": "majority", "journal": True, "retryWrites": True, "readConcernLevel": "majority"}
@@ -87,11 +90,12 @@ def connect(uri: str, **options: Any) -> pymongo.MongoClient[Document]:
     Raises StartError with one line, which never holds a password.
     """
     try:
-        named = {name.lower() for name, _ in parse_qsl(urlsplit(uri).query)} | {name.lower() for name in options}
-        defaults = {name: value for name, value in _DEFAULTS.items() if name.lower() not in named}
+        # `warn=False` refuses an option that is misspelt, where a client would go on without it.
+        named = parse_uri(uri, warn=False)["options"]
+        defaults = {name: value for name, value in _DEFAULTS.items() if name not in named}
         client: pymongo.MongoClient[Document] = pymongo.MongoClient(uri, **(defaults | options | _VALUES | _DURABLE))
     except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:
-        raise StartError(f"The MongoDB URI cannot be used: {error}.") from None
+        raise StartError(f"The MongoDB URI cannot be used: {_first(str(error))}.") from None
     try:
         _check(client)
     except BaseException:
@@ -102,7 +106,7 @@ def connect(uri: str, **options: Any) -> pymongo.MongoClient[Document]:
 
 def _check(client: pymongo.MongoClient[Document]) -> None:
     try:
-        hello = client.admin.command("hello")
+        _check_kind(client.admin.command("hello"))
         # `hello` answers anybody; this answers whoever has logged in, whatever they may do.
         client.admin.command("listDatabases", nameOnly=True, authorizedDatabases=True)
     except ServerSelectionTimeoutError as error:
@@ -113,22 +117,28 @@ def _check(client: pymongo.MongoClient[Document]) -> None:
         raise StartError(f"MongoDB cannot be used: {_first(str(error))}.") from None
     except PyMongoError as error:
         raise StartError(f"MongoDB did not answer as expected: {_first(str(error))}.") from None
-    if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        raise StartError(
-            "The MongoDB of the URI is not a member of a replica set, and has no transactions: "
-            "start it with --replSet and run rs.initiate()."
-        )
+
+
+def _check_kind(hello: Document) -> None:
+    if "setName" in hello or hello.get("msg") == "isdbgrid":
+        return
+    if hello.get("isreplicaset"):
+        raise StartError(_NOT_INITIATED)
+    raise StartError(
+        "The MongoDB of the URI is not a member of a replica set, and has no transactions: "
+        "start it with --replSet and run rs.initiate()."
+    )
 
 
 def _unreachable(client: pymongo.MongoClient[Document], error: str) -> str:
     servers = client.topology_description.server_descriptions()
     kinds = {server.server_type_name for server in servers.values()}
     if "RSGhost" in kinds:
-        return "The replica set of the MongoDB URI is not initiated: run rs.initiate() on it."
-    hosts = ", ".join(sorted(":".join(str(part) for part in address if part is not None) for address in servers))
+        return _NOT_INITIATED
     if kinds - {"Unknown"}:
+        hosts = ", ".join(sorted(":".join(str(part) for part in address if part is not None) for address in servers))
         return f"The MongoDB at {hosts} has no primary that takes writes."
-    return f"No MongoDB answers at {hosts}: {_first(error)}."
+    return f"No MongoDB answers: {_first(error)}."
 
 
 def _refused(error: OperationFailure) -> str:
@@ -140,5 +150,5 @@ def _refused(error: OperationFailure) -> str:
 
 
 def _first(error: str) -> str:
-    """The one thing an error of PyMongo says, without the description of the topology that follows it."""
-    return error.split(" (configured timeouts")[0].split(", full error:")[0].split(", Timeout:")[0].rstrip(".")
+    """The one thing an error of PyMongo says, without the descriptions that follow it."""
+    return re.split(r" \(configured timeouts|, full error:|, Timeout:|\. Did you mean", error)[0].rstrip(".")

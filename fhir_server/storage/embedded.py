@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pymongo
 import structlog
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.storage import mongod
 from fhir_server.storage.data_dir import DataDir, Patience, locked, prepared
@@ -36,6 +36,8 @@ _DOOR = "mongod.sock"
 _LOG_BYTES = 10_000_000
 # sockaddr_un holds 108 bytes, the last of which is zero.
 _LONGEST_SOCKET_PATH = 107
+_ALREADY_INITIALIZED = 23
+_NOT_A_MEMBER = 93
 _PIPE_BYTES = 65536
 
 # The shell ends at once, so that mongod is nobody's child: gunicorn takes every child that ends for a worker of its
@@ -44,7 +46,7 @@ _PIPE_BYTES = 65536
 # mongod keeps a file open per collection and index; the 1024 that a login shell allows are soon used up.
 _LAUNCH = """
 umask 077
-exec 9<>mongod.pid && flock -n 9 || exit 1
+exec 9<>mongod.pid && PATH="$PATH:/usr/bin:/bin" flock -n 9 || exit 1
 ulimit -n 64000 2>/dev/null || ulimit -n "$(ulimit -H -n)"
 : >mongod.pid
 "$@" &
@@ -201,7 +203,9 @@ class Share:
 
     def _failure(self, binary: Path, written: bytes, log_start: int) -> StartError:
         mongod.check_runs(binary)
+        more = ""
         if self._log_bytes() > log_start:
+            more = "; mongod.log there says more"
             with self._home.log.open("rb") as lines:
                 lines.seek(log_start)
                 written += lines.read()
@@ -210,9 +214,7 @@ class Share:
             holder = self._home.database_holder()
             which = f" (process {holder})" if holder else ""
             return StartError(f"The data dir {self._home.path} is in use by another program{which}.")
-        return StartError(
-            f"MongoDB did not start in the data dir {self._home.path}: {reason}; mongod.log there says more."
-        )
+        return StartError(f"MongoDB did not start in the data dir {self._home.path}: {reason}{more}.")
 
     def _admit(self, wait: Patience) -> bool:
         """Waits until mongod takes writes, then lets clients in; False when it ended before.
@@ -290,13 +292,27 @@ def _is_primary(client: pymongo.MongoClient[dict[str, Any]]) -> bool:
     try:
         hello = client.admin.command("hello")
         if hello.get("isreplicaset"):
-            members = [{"_id": 0, "host": mongod.MEMBER}]
-            client.admin.command("replSetInitiate", {"_id": mongod.REPLICA_SET, "members": members})
+            _initiate(client)
     except PyMongoError as error:
         # Among others: it was initiated before, and has not read yet that it was.
         log.debug("mongod.not_ready", error=str(error))
         return False
     return bool(hello.get("isWritablePrimary"))
+
+
+def _initiate(client: pymongo.MongoClient[dict[str, Any]]) -> None:
+    members = [{"_id": 0, "host": mongod.MEMBER}]
+    try:
+        client.admin.command("replSetInitiate", {"_id": mongod.REPLICA_SET, "members": members})
+    except OperationFailure as error:
+        if error.code != _ALREADY_INITIALIZED:
+            raise
+    try:
+        client.admin.command("replSetGetStatus")
+    except OperationFailure as error:
+        if error.code == _NOT_A_MEMBER:
+            raise StartError("The database in this data dir belongs to another replica set.") from None
+        raise
 
 
 def _connected(path: str) -> socket.socket | None:

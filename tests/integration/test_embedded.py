@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from pymongo import MongoClient
+from structlog.testing import capture_logs
 
 from fhir_server.storage import embedded, mongod
 from fhir_server.storage.connection import Opened, StartError, connect, open_database
@@ -261,6 +263,32 @@ def test_mongod_killed_under_two_commands(data_dir: Path) -> None:
         assert found(client) >= {"mine", *acknowledged}
 
 
+def test_mongod_that_cannot_be_started_again(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again until it can; meanwhile the log says why it cannot, and leaving does not wait."""
+    found_in_wheel = [mongod.find(data_dir)]
+    monkeypatch.setenv("PATH", "")
+    with capture_logs() as logged:
+        share = embedded.join(data_dir, progress=print, in_wheel=lambda: found_in_wheel[0])
+        with connect(share.uri) as client:
+            found_in_wheel.insert(0, data_dir / "gone")
+            kill(pid_of(data_dir))
+            wait_for(lambda: "mongod.not_restarted" in events(logged))
+            found_in_wheel.pop(0)
+            client.record.written.insert_one({"_id": "a"})
+            wait_for(lambda: events(logged)[-1] == "mongod.restarted")
+            assert logged[-2]["reason"].startswith("No mongod found")
+        found_in_wheel.insert(0, data_dir / "gone")
+        kill(pid_of(data_dir))
+        wait_for(lambda: events(logged)[-1] == "mongod.not_restarted")
+        began = time.monotonic()
+        share.leave()
+        assert time.monotonic() - began < 5
+
+
+def events(logged: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [entry["event"] for entry in logged if entry["event"] != "mongod.not_ready"]
+
+
 def test_starter_killed_while_mongod_starts(data_dir: Path) -> None:
     """A mongod that is starting on its own is joined like one that runs."""
     process = subprocess.Popen([sys.executable, "-c", WRITER, str(data_dir)], stdout=subprocess.DEVNULL)
@@ -335,6 +363,20 @@ def test_in_use_by_another_program(data_dir: Path) -> None:
         other.terminate()
         other.wait()
         shutil.rmtree(data_dir)
+
+
+def test_database_of_another_replica_set(data_dir: Path) -> None:
+    """Its one member has another name, so that this mongod would never become primary."""
+    (data_dir / "mongodb").mkdir(parents=True)
+    options = ["--dbpath", "mongodb", "--bind_ip", "./other.sock", "--nounixsocket", "--replSet", mongod.REPLICA_SET]
+    other = subprocess.Popen([mongod.find(data_dir), *options], cwd=data_dir, stdout=subprocess.DEVNULL)
+    with MongoClient(f"mongodb://{quote(str(data_dir / 'other.sock'), safe='')}/?directConnection=true") as client:
+        members = [{"_id": 0, "host": "./other.sock"}]
+        client.admin.command("replSetInitiate", {"_id": mongod.REPLICA_SET, "members": members})
+    other.kill()
+    other.wait()
+    assert refusal(data_dir) == "The database in this data dir belongs to another replica set."
+    assert (data_dir / "mongodb" / "mongod.lock").read_bytes() == b""
 
 
 def test_files_of_another_mongodb(tmp_path: Path) -> None:
