@@ -110,12 +110,8 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
             authenticate=tokens.authenticate,
             repository_for=repository_for,
             record_stranger=record_stranger,
-            discovery={
-                "metadata": rest.as_json(
-                    capability_statement(base, clock(), update_as_create=settings.update_as_create)
-                ),
-                ".well-known/smart-configuration": rest.as_json(smart_configuration()),
-            },
+            capabilities=capability_statement(base, clock(), update_as_create=settings.update_as_create),
+            configuration=smart_configuration(),
         ),
         url_prefix="/fhir",
     )

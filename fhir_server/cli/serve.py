@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from gunicorn.app.base import BaseApplication
+from pymongo.errors import PyMongoError
 
 from fhir_server import app
 from fhir_server.cli.arguments import add_data_dir, port
 from fhir_server.config import Settings
-from fhir_server.storage.connection import connect, open_database
+from fhir_server.rest.worker import Worker
+from fhir_server.storage.connection import StartError, connect, open_database
 
 THREADS = 8
+_PAUSE_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1
+
+log = structlog.get_logger()
 
 
 class Taken(Exception):
@@ -101,17 +111,33 @@ class _Gunicorn(BaseApplication):
         options = {
             "bind": f"{host}:{self._arguments.port}",
             "workers": self._arguments.workers,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "threads": THREADS,
             "keepalive": 75,
             "timeout": 60,
             "graceful_timeout": 10,
             "loglevel": "warning",
             "limit_request_line": 8190,
+            # A socket in the user's home, that every server of the user would share.
+            "control_socket_disable": True,
             "when_ready": lambda server: self._ready(),
+            "post_fork": lambda server, worker: _end_with(worker.ppid),
         }
         for name, value in options.items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return app.create_app(connect(self._uri), self._settings, self._base_url)
+        """The application of a worker.  It waits for a store that is away: gunicorn ends when a worker cannot start."""
+        while True:
+            try:
+                return app.create_app(connect(self._uri), self._settings, self._base_url)
+            except (StartError, PyMongoError) as error:
+                log.warning("worker.waits", error=type(error).__name__)
+                time.sleep(_PAUSE_SECONDS)
+
+
+def _end_with(master: int) -> None:
+    """Have the kernel kill this worker when its master dies: nobody else would, and it holds the port.  prctl(2)"""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != master:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -18,11 +18,14 @@ from fhir_server.fhir import definitions
 from fhir_server.fhir.definitions import Element
 
 URI_TYPES = frozenset({"uri", "url", "canonical", "oid", "uuid"})
+#: Of those, the ones that a transaction rewrites: "elements of type canonical are not replaced" (http.html#trules), and
+#: a uuid that became `Patient/1` would be none.
+_REWRITTEN = frozenset({"uri", "url"})
 
 _TYPE_AND_ID = r"(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/(?P<version>[A-Za-z0-9\-.]{1,64}))?"
 _LOCAL = re.compile(_TYPE_AND_ID)
 _RESTFUL = re.compile(r"(?P<base>https?://[^?#]+)/" + _TYPE_AND_ID)
-_CONDITIONAL = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?(?P<query>.+)", re.DOTALL)
+_CONDITIONAL = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?(?P<query>.*)", re.DOTALL)
 _TAG = re.compile(r"""<(a|img)((?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'))+)(?=\s*/?>)""")
 _LINK = re.compile(r"""(?P<before>\s(?P<name>href|src)\s*=\s*(?P<quote>["']))(?P<url>.*?)(?=(?P=quote))""", re.DOTALL)
 
@@ -161,7 +164,7 @@ def _rewritten_value(
         return _rewritten(value, _inside(element, value), replaced)
     if not isinstance(value, str):
         return value
-    if _is_uri(element) or _is_reference(element, structure):
+    if (_is_uri(element) and element.type in _REWRITTEN) or _is_reference(element, structure):
         return replaced(value)
     if element.type == "xhtml":
         return _narrative(value, replaced)

@@ -5,6 +5,7 @@ Everything it needs is handed to it.  No answer leaves before its audit record i
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import traceback
 from base64 import b64encode
@@ -41,14 +42,18 @@ def blueprint(
     authenticate: Authenticate,
     repository_for: RepositoryFor,
     record_stranger: Callable[[Trail, FhirError], None],
-    discovery: dict[str, Callable[[], bytes]],
+    capabilities: dict[str, Any],
+    configuration: dict[str, Any],
 ) -> Blueprint:
     """
     The FHIR REST API.
 
-    discovery: what anyone may read, by path: JSON bytes.  record_stranger: records the refusal of an unknown caller.
+    What anyone may read: the CapabilityStatement, and the SMART configuration, which is no resource.
+    record_stranger: records the refusal of an unknown caller.
     """
     rest = Blueprint("rest", __name__)
+    written = json.dumps(capabilities)
+    statement = FhirResponse(200, written, {"ETag": f'W/"{hashlib.sha256(written).hexdigest()[:16]}"'})
 
     @rest.route("", defaults={"path": ""}, methods=METHODS)
     @rest.route("/", defaults={"path": ""}, methods=METHODS)
@@ -59,8 +64,10 @@ def blueprint(
         query = request.query_string.decode("utf-8", "replace")
         trail = Trail("", request.method, "/" + path, query, request.remote_addr, request_id)
         try:
-            if path in discovery and request.method in ("GET", "HEAD"):
-                return _write(FhirResponse(200, discovery[path]()), query, request_id)
+            if path == "metadata" and request.method in ("GET", "HEAD"):
+                return _write(statement, query, request_id)
+            if path == ".well-known/smart-configuration" and request.method in ("GET", "HEAD"):
+                return Response(json.dumps(configuration), content_type="application/json")
             return _write(_answer(path, query, trail), query, request_id)
         except FhirError as error:
             return write_error(error, query, request_id)
@@ -209,9 +216,3 @@ def of_http(error: HTTPException) -> FhirError:
     refusal = BadRequest(error.description or error.name)
     refusal.status = error.code or 400
     return refusal
-
-
-def as_json(resource: dict) -> Callable[[], bytes]:
-    """A resource of discovery, written once."""
-    written = json.dumps(resource)
-    return lambda: written

@@ -139,7 +139,7 @@ def test_rewrite_reaches_every_place_of_the_rule():
         "contained": [{"resourceType": "Patient", "id": "p", "managingOrganization": {"reference": "Binary/2"}}],
         "extension": [
             {"url": URN, "valueUri": "Patient/1"},
-            {"url": "http://x", "valueUuid": "Patient/1"},
+            {"url": "http://x", "valueUuid": URN},
             {"url": "http://x", "valueString": URN},
             {"url": "http://x", "valueMarkdown": URN},
         ],
@@ -151,7 +151,7 @@ def test_rewrite_reaches_every_place_of_the_rule():
             "related": [{"reference": "Binary/2#c"}, {"reference": "Patient/1/_history/2"}, {"reference": "Patient/5"}]
         },
         "content": [{"attachment": {"url": "Binary/2", "title": URN}}],
-        "meta": {"profile": ["Binary/2|1.0"]},
+        "meta": {"profile": [f"{OTHER}|1.0"]},
     }
     assert list(result) == list(document)
 

@@ -1,0 +1,39 @@
+"""gunicorn's worker, answering in FHIR what gunicorn itself refuses: a request line or a header that is none."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.gthread import ThreadWorker
+
+from fhir_server.fhir import json
+from fhir_server.fhir.outcome import Issue, operation_outcome
+
+
+class Worker(ThreadWorker):
+    """A worker with threads."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Send an OperationOutcome; the connection is over, whatever the socket says to that."""
+        status = _status(exc)
+        self.log.warning("Answered %s to a connection: %s", status, type(exc).__name__)
+        said = "This is not a good HTTP request" if status < 500 else "The server failed"
+        body = json.dumps(operation_outcome([Issue("invalid", f"{said}: {type(exc).__name__}.")]))
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/fhir+json; charset=utf-8\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        with suppress(OSError):
+            client.sendall(head.encode() + body)
+
+
+def _status(error: BaseException) -> int:
+    """RFC 9110 s. 15.5.15, RFC 6585 s. 5"""
+    if isinstance(error, LimitRequestLine):
+        return 414
+    if isinstance(error, LimitRequestHeaders):
+        return 431
+    return 400 if isinstance(error, ParseException) else 500
