@@ -22,7 +22,7 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.storage import mongod
-from fhir_server.storage.data_dir import DataDir, Patience, locked, prepared
+from fhir_server.storage.data_dir import DataDir, Patience, locked, prepared, refused
 from fhir_server.storage.mongod import StartError
 
 log = structlog.get_logger(__name__)
@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 # mongod may first have to replay what a crash left in its journal.
 _START_SECONDS = 300.0
 _STOP_SECONDS = 120.0
+_DYING_SECONDS = 0.1
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
 _DOOR = "mongod.sock"
@@ -106,6 +107,9 @@ class Share:
                 except BaseException:
                     self._give_back()
                     raise
+        except OSError as error:
+            self._close()
+            raise refused(error, self._home.path) from None
         except BaseException:
             self._close()
             raise
@@ -236,8 +240,12 @@ class Share:
 
     def _end_sessions(self) -> None:
         # Nobody else is here: whoever left a transaction open is dead, and it would lock what it wrote for a minute.
-        with closing(_client(self._door)) as client:
-            client.admin.command("killAllSessions", [])
+        try:
+            with closing(_client(self._door)) as client:
+                client.admin.command("killAllSessions", [])
+        except PyMongoError as error:
+            # A mongod that ends at this moment takes them along; the watch starts the next.
+            log.debug("mongod.sessions_not_ended", error=str(error))
 
     def _watch(self) -> None:
         # mongod never speaks first: the connection is silent until one of the two ends it.
@@ -251,12 +259,14 @@ class Share:
             self._connection = self._revived()
 
     def _revived(self) -> socket.socket | None:
+        # A killed process takes a moment to let go of its socket.
+        self._leaving.wait(_DYING_SECONDS)
         delay = _FIRST_RETRY_SECONDS
         while not self._leaving.is_set():
             try:
                 with self._start_lock():
                     connection = self._running()
-            except StartError as error:
+            except (StartError, OSError) as error:
                 log.error("mongod.not_restarted", reason=str(error), retry_seconds=delay)
                 self._leaving.wait(delay)
                 delay = min(delay * 2, _LONGEST_RETRY_SECONDS)
@@ -271,13 +281,20 @@ class Share:
         while self._home.mongod_lives():
             pid = self._home.mongod_pid()
             if pid and pid != told:
-                os.kill(pid, signal.SIGTERM)
+                _ask_to_end(pid)
                 told = pid
             if wait.is_long():
                 self._progress("Waiting for MongoDB to write its data to disk.")
             if wait.is_over():
                 self._progress("MongoDB takes long to stop; it will end by itself.")
                 return
+
+
+def _ask_to_end(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError as error:
+        log.debug("mongod.gone_before", error=str(error))
 
 
 def _uri(path: str) -> str:
