@@ -15,7 +15,7 @@ from pymongo import DeleteOne, InsertOne, MongoClient, ReplaceOne, UpdateOne, Wr
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
-from fhir_server.fhir.outcome import Conflict, TooLarge, Unavailable
+from fhir_server.fhir.outcome import Conflict, FhirError, TooLarge, Unavailable
 from fhir_server.search.expression import EVERYTHING, Expression, Filter, all_of
 from fhir_server.search.matcher import matches
 from fhir_server.search.mongo import to_filter
@@ -56,10 +56,10 @@ def answering() -> Iterator[None]:
         raise Unavailable("The query took too long; narrow it, or try again.", headers={"Retry-After": "5"}) from error
     except errors.DocumentTooLarge as error:
         raise TooLarge("The resource is too large to be kept: 16 MB with its index.") from error
-    except (errors.ServerSelectionTimeoutError, errors.AutoReconnect) as error:
+    except errors.ConnectionFailure as error:
         if error.has_error_label("TransientTransactionError"):
             raise
-        raise Unavailable("The store does not answer just now; try again.", headers={"Retry-After": "2"}) from error
+        raise _away() from error
 
 
 class Store:
@@ -167,12 +167,14 @@ class Store:
         """
         Run `work` in one transaction, majority-committed and journaled; run it again when another writer came first.
 
-        Raises Conflict when that goes on for too long, and whatever `work` raises, with nothing written.
+        Raises Conflict when that goes on for too long, Unavailable when the store is away for as long, and whatever
+        `work` raises, with nothing written.
         """
         deadline = time.monotonic() + PATIENCE
         pause = 0.002
         with answering(), self._client.start_session() as session:
             while True:
+                failure: FhirError = Conflict("Other writers keep changing the same resources; try again.")
                 try:
                     return self._once(session, work)
                 except Retry:
@@ -183,8 +185,10 @@ class Store:
                 except errors.PyMongoError as error:
                     if not error.has_error_label("TransientTransactionError"):
                         raise
+                    if isinstance(error, errors.ConnectionFailure):
+                        failure = _away()
                 if time.monotonic() + pause > deadline:
-                    raise Conflict("Other writers keep changing the same resources; try again.") from None
+                    raise failure from None
                 time.sleep(pause)
                 pause = min(pause * 2, 0.25)
 
@@ -248,6 +252,24 @@ class Unit:
         self.flush()
         return self._store.last_version(type, id, session=self._session)
 
+    def newest(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
+        """The last version, a deletion's too, of each (type, id) that ever was; a few hundred are asked for at a time."""
+        self.flush()
+        ids: dict[str, list[str]] = {}
+        for type, id in keys:
+            ids.setdefault(type, []).append(id)
+        found: dict[tuple[str, str], Stored] = {}
+        for type, wanted in ids.items():
+            current = self._store.database[type].find({"_id": {"$in": wanted}}, session=self._session)
+            found.update({(type, document["_id"]): read_current(type, document) for document in current})
+        firsts = [history_key(type, id, 1) for type in ids for id in ids[type] if (type, id) not in found]
+        deleted = self._store.database[HISTORY].find({"_id": {"$in": firsts}}, {"type": 1, "id": 1}, session=self._session)
+        for document in list(deleted):
+            last = self.last_version(document["type"], document["id"])
+            if last:
+                found[last.type, last.id] = last
+        return found
+
     def find(self, type: str, where: Expression, *, allowed: Expression, limit: int, after: str | None = None):
         """As Store.find, this transaction's own writes included."""
         self.flush()
@@ -303,6 +325,10 @@ class Unit:
             expected = sum(1 for change in changes if not isinstance(change, InsertOne))
             if done.matched_count + done.deleted_count != expected and name != HISTORY:
                 raise Retry
+
+
+def _away() -> Unavailable:
+    return Unavailable("The store does not answer just now; try again.", headers={"Retry-After": "2"})
 
 
 def _is_duplicate(error: errors.BulkWriteError) -> bool:
