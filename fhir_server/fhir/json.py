@@ -48,10 +48,11 @@ class FhirDecimal(Decimal):
     _text: str
 
     def __new__(cls, text: str) -> FhirDecimal:
-        if len(text) > _MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(text):
+        found = _NUMBER.fullmatch(text) if len(text) <= _MAX_NUMBER_LENGTH else None
+        if not found:
             raise ValueError(f"not a decimal: {text[:_MAX_NUMBER_LENGTH]}")
         self = super().__new__(cls, text)
-        if not -_MAX_MAGNITUDE <= self.adjusted() <= _MAX_MAGNITUDE:
+        if found["exponent"] and not -_MAX_MAGNITUDE <= self.adjusted() <= _MAX_MAGNITUDE:
             raise ValueError(f"out of range: {text}")
         self._text = text
         return self
@@ -101,8 +102,8 @@ def loads(data: bytes) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=_object,
-            parse_int=_number,
-            parse_float=_number,
+            parse_int=_integer,
+            parse_float=_fraction,
             parse_constant=_constant,
         )
     except json.JSONDecodeError as error:
@@ -135,11 +136,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     raise BadRequest(f"The key {_quoted(key)} stands twice in one object.")
 
 
-def _number(text: str) -> int | FhirDecimal:
-    if len(text) <= _MAX_INTEGER_DIGITS and text.isdigit():
+def _integer(text: str) -> int | FhirDecimal:
+    if len(text) <= _MAX_INTEGER_DIGITS and text != "-0":
         return int(text)
+    return _fraction(text)
+
+
+def _fraction(text: str) -> FhirDecimal:
     try:
-        return number(text)
+        return FhirDecimal(text)
     except ValueError:
         raise BadRequest(
             f"The number {_quoted(text)} is too long or too large; at most {_MAX_NUMBER_LENGTH} characters, "

@@ -20,7 +20,9 @@ XHTML = "http://www.w3.org/1999/xhtml"
 _ROOT = f"{XHTML} div"
 _MAX_DEPTH = 100
 _TAG = re.compile(rb"<([^\s/>]+)")
+_END_TAG = re.compile(rb"</([^\s>]+)\s*>")
 _DEFAULT: Any = {None: XHTML}
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_pis=True)
 # The entities of XHTML 1.0, which XML without a DTD does not know.
 _ENTITY = re.compile(r"&(" + "|".join(sorted(set(name2codepoint) - {"quot", "amp", "lt", "gt"})) + ");")
 
@@ -67,9 +69,8 @@ def end_of_element(document: bytes, start: int, position: int) -> int:
     """
     name = _TAG.match(document, start)
     assert name
-    if document.startswith(b"</" + name[1], position):
-        return document.index(b">", position) + 1
-    return position
+    end_tag = _END_TAG.match(document, position)
+    return end_tag.end() if end_tag and end_tag[1] == name[1] else position
 
 
 def _root(div: str) -> str:
@@ -103,7 +104,9 @@ def _root(div: str) -> str:
     parser.ProcessingInstructionHandler = _refuse_instruction
     parser.Parse(document, True)
     text = document[slice(*span)].decode()
-    return f'<div xmlns="{XHTML}"' + text.removeprefix("<div") if unbound else text
+    if unbound:  # read again, because it may say xmlns="", which cannot be said twice
+        return _root(f'<div xmlns="{XHTML}"' + text.removeprefix("<div"))
+    return text
 
 
 def _refuse_doctype(*_: object) -> NoReturn:
@@ -121,9 +124,8 @@ def _rebuilt(div: str, namespaces: dict[str | None, str | None]) -> str:
         for prefix, uri in namespaces.items()
         if prefix != "xml"
     )
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_pis=True)
     try:
-        node = etree.fromstring(f"<around{bound}>{div}</around>".encode(), parser)[0]
+        node = etree.fromstring(f"<around{bound}>{div}</around>".encode(), _PARSER)[0]
     except etree.XMLSyntaxError as error:
         raise ValueError(f"not well-formed XHTML: {error.msg}") from None
     copy = etree.Element(node.tag, attrib=dict(node.attrib), nsmap=_DEFAULT)

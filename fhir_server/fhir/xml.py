@@ -30,7 +30,9 @@ from fhir_server.fhir.outcome import BadRequest, Issue, Unprocessable
 FHIR = "http://hl7.org/fhir"
 _SCHEMA_LOCATION = "http://www.w3.org/2001/XMLSchema-instance schemaLocation"
 _MAX_ISSUES = 100
-_MAX_NAMESPACES = 64  # each narrative may have to be given all of them
+# Each narrative may have to be given all the namespaces that are bound around it.
+_MAX_NAMESPACES = 16
+_MAX_NAMESPACE_LENGTH = 256
 _INTEGER = re.compile(r"0|[-+]?[1-9][0-9]{0,17}", re.ASCII)
 _BOM = b"\xef\xbb\xbf"
 
@@ -140,6 +142,8 @@ class _Reader:
         self.namespaces.append((prefix, uri))
         if len(self.namespaces) > _MAX_NAMESPACES:
             raise BadRequest(f"More than {_MAX_NAMESPACES} namespaces are bound at once.")
+        if len(uri or "") > _MAX_NAMESPACE_LENGTH:
+            raise BadRequest(f"A namespace is longer than {_MAX_NAMESPACE_LENGTH} characters.")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1

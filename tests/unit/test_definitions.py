@@ -7,6 +7,7 @@ import json
 import pytest
 
 from fhir_server.config import carried
+from fhir_server.fhir import derive
 from fhir_server.fhir.definitions import PRIMITIVES, Element, is_resource, structure
 from fhir_server.fhir.types import TYPES
 
@@ -172,3 +173,98 @@ def test_the_patient_compartment_is_that_of_r4():
     assert table["Observation"] == ["subject", "performer"]
     assert table["Encounter"] == ["patient"]
     assert "Task" not in table
+
+
+def test_elements_are_derived_from_a_definition():
+    """R4 elementdefinition.html"""
+    fhir = "http://hl7.org/fhir/StructureDefinition/"
+    definition = {
+        "id": "Thing",
+        "kind": "resource",
+        "abstract": False,
+        "derivation": "specialization",
+        "snapshot": {
+            "element": [
+                {"path": "Thing"},
+                {"path": "Thing.id", "min": 0, "max": "1", "type": [{"code": "string"}]},
+                {"path": "Thing.part", "min": 1, "max": "*", "type": [{"code": "BackboneElement"}], "isModifier": True},
+                {
+                    "path": "Thing.part.value[x]",
+                    "min": 0,
+                    "max": "1",
+                    "type": [
+                        {"code": "code"},
+                        {"code": "Reference", "targetProfile": [fhir + "Patient"]},
+                        {"code": "canonical", "targetProfile": [fhir + "Resource"]},
+                    ],
+                    "binding": {"strength": "required", "valueSet": "urn:codes|4.0.1"},
+                    "isSummary": True,
+                },
+                {"path": "Thing.part.part", "min": 0, "max": "*", "contentReference": "#Thing.part"},
+            ]
+        },
+    }
+    profile = definition | {"id": "thing-profile", "derivation": "constraint"}
+
+    assert derive.elements([profile, definition]) == {
+        "resources": ["Thing"],
+        "structures": {
+            "Thing": [
+                {"name": "id", "types": {"id": []}, "min": 0, "max": "1"},
+                {
+                    "name": "part",
+                    "types": {"BackboneElement": []},
+                    "min": 1,
+                    "max": "*",
+                    "flags": "M",
+                    "structure": "Thing.part",
+                },
+            ],
+            "Thing.part": [
+                {
+                    "name": "value[x]",
+                    "types": {"code": [], "Reference": ["Patient"], "canonical": []},
+                    "min": 0,
+                    "max": "1",
+                    "flags": "S",
+                    "binding": "urn:codes",
+                },
+                {
+                    "name": "part",
+                    "types": {"BackboneElement": []},
+                    "min": 0,
+                    "max": "*",
+                    "structure": "Thing.part",
+                },
+            ],
+        },
+    }
+
+
+def test_search_parameters_are_derived_for_each_of_their_types():
+    """R4 searchparameter.html"""
+    shared = {
+        "url": "urn:code",
+        "version": "4.0.1",
+        "experimental": False,
+        "code": "code",
+        "base": ["Condition", "Observation", "Nothing"],
+        "type": "token",
+        "expression": "Condition.code | (Observation.value as (A | B)) | Observation.code",
+    }
+    example = shared | {"url": "urn:example", "version": "1"}
+
+    table = derive.search_parameters([shared, example])
+
+    assert table["Condition"] == {"code": {"url": "urn:code", "type": "token", "expression": "Condition.code"}}
+    assert table["Observation"]["code"]["expression"] == "(Observation.value as (A | B)) | Observation.code"
+    assert "Nothing" not in table
+    with pytest.raises(ValueError, match="two search parameters"):
+        derive.search_parameters([shared, shared])
+    with pytest.raises(ValueError, match="no expression"):
+        derive.search_parameters([shared | {"base": ["Flag"]}])
+
+
+def test_derive_asks_for_its_folder(capsys):
+    assert derive.main([]) == 2
+    assert "FOLDER" in capsys.readouterr().err

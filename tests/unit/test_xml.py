@@ -236,6 +236,7 @@ def test_faults_without_number_are_not_all_told():
             "<Patient xmlns='http://hl7.org/fhir' " + " ".join(f"xmlns:n{i}='urn:{i}'" for i in range(100)) + "/>",
             "namespaces",
         ),
+        (f"<Patient xmlns='http://hl7.org/fhir' xmlns:n='urn:{'n' * 1000}'/>", "namespace is longer"),
         ("<x:Patient xmlns='http://hl7.org/fhir'/>", "unbound prefix"),
     ],
 )
@@ -340,6 +341,7 @@ def test_a_narrative_is_made_fit_for_xml(div, embedded):
         "<!DOCTYPE div>" + DIV + "</div>",
         '<!DOCTYPE div [<!ENTITY a "b">]>' + DIV + "&a;</div>",
         '<p xmlns="http://www.w3.org/1999/xhtml"/>',
+        '<div xmlns="">a</div>',
         '<div xmlns="http://hl7.org/fhir"/>',
         DIV + "<b>" * 200 + "</b>" * 200 + "</div>",
     ],
@@ -362,6 +364,11 @@ def test_a_hostile_narrative_breaks_no_document(div):
             '<Basic xmlns="http://hl7.org/fhir" xmlns:h="http://www.w3.org/1999/xhtml" xmlns:q="urn:a&amp;b">'
             '<text><h:div xml:lang="fr">x<h:p>y&amp;</h:p>z</h:div></text></Basic>',
             DIV.replace(">", ' xml:lang="fr">') + "x<p>y&amp;</p>z</div>",
+        ),
+        (
+            '<div:Basic xmlns:div="http://hl7.org/fhir"><div:text>'
+            '<div xmlns="http://www.w3.org/1999/xhtml"/></div:text></div:Basic>',
+            DIV.replace(">", "/>"),
         ),
         (
             f'<Basic xmlns="http://hl7.org/fhir"><text>{DIV}x<?pi y?>z</div></text></Basic>',
