@@ -23,6 +23,7 @@ from fhir_server.fhir.dates import instant
 from fhir_server.fhir.outcome import printable
 from fhir_server.search.index import entry
 from fhir_server.storage.documents import Stored, current_document
+from fhir_server.storage.store import answering
 
 _INTERACTIONS = "http://hl7.org/fhir/restful-interaction"
 _ACTIONS = {"create": "C", "update": "U", "patch": "U", "delete": "D", "batch": "E", "transaction": "E"}
@@ -156,7 +157,7 @@ class Recorder:
         self._busy = False
 
     def record(self, *events: Stored) -> None:
-        """Return once the records are durable.  Raises what MongoDB raised if they cannot be."""
+        """Return once the records are durable.  Raises Unavailable, or what else MongoDB raised, if they cannot be."""
         ticket = _Ticket([current_document(event) for event in events])
         with self._lock:
             self._waiting.append(ticket)
@@ -168,7 +169,8 @@ class Recorder:
         if leads:
             self._insert_all()
         if ticket.failure:
-            raise ticket.failure
+            with answering():
+                raise ticket.failure
 
     def _insert_all(self) -> None:
         """Insert all that waits, wake those it was for, and hand the lead to the first that has come since."""
