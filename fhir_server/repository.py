@@ -6,10 +6,10 @@ can forget a step.  What may not be seen and what is not there are the same answ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fhir_server import audit
 from fhir_server.access import Actor, Decision, decide
@@ -309,6 +309,22 @@ class Repository:
 
         return self._write("delete", work)
 
+    def load(
+        self, resources: Sequence[Resource], check: Callable[[Resource], None]
+    ) -> list[Literal["created", "updated", "unchanged"] | FhirError]:
+        """
+        What came of each of `resources`, kept under their own ids in one transaction; a fault of one leaves the others.
+
+        One that is there with the same content, whatever its version and time, stays as it is.  check: raises the
+        fault of a resource that is not to be kept; it is asked of those that would be written.
+        """
+
+        def work(inside: Repository, unit: Unit) -> list[Literal["created", "updated", "unchanged"] | FhirError]:
+            last = unit.newest((resource["resourceType"], resource["id"]) for resource in resources)
+            return [inside._load(resource, last, check) for resource in resources]
+
+        return self._write("batch", work)
+
     def match(self, type: str, criteria: Criteria) -> Stored | None:
         """The one resource that matches and may be seen, None if there is none.  Raises MultipleMatches."""
         decision = self.decide("search-type", type)
@@ -447,6 +463,28 @@ class Repository:
             raise NotFound(f"{type}/{id} is not known.")
         return self._keep(stored, None), True
 
+    def _load(
+        self, resource: Resource, newest: dict[tuple[str, str], Stored], check: Callable[[Resource], None]
+    ) -> Literal["created", "updated", "unchanged"] | FhirError:
+        """One of the resources of a load.  newest: the last version of each, a deletion's too; it is kept up to date."""
+        key = type, id = resource["resourceType"], resource["id"]
+        last = newest.get(key)
+        current = last if last and last.body is not None else None
+        try:
+            if current and not allowed_by(self.decide("update", type).where, current):
+                raise NotFound(f"{type}/{id} is not known.")
+            if current and _is_same(resource, current):
+                return "unchanged"
+            check(resource)
+            if current:
+                _refuse_sealed(current)
+            interaction = "update" if current else "create"
+            made = self._made(type, id, resource, "PUT", last.version if last else 0, interaction, last)
+            newest[key] = self._keep(made, current)
+        except FhirError as error:
+            return error
+        return "updated" if current else "created"
+
     def _target(self, type: str, target: str | Criteria, interaction: str) -> Stored:
         """The current version of what a patch is of."""
         id = target
@@ -565,6 +603,25 @@ def _stamped(resource: Resource, type: str, id: str, version: int, updated: date
     meta |= {name: value for name, value in given.items() if name.lstrip("_") not in meta}
     rest = {name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta", "_id")}
     return {"resourceType": type, "id": id, "meta": meta, **rest}
+
+
+def _is_same(resource: Resource, stored: Stored) -> bool:
+    """Whether `resource` says what is stored, version and time aside; the order of its elements says nothing."""
+    if not isinstance(resource.get("meta", {}), dict):
+        return False
+    body = json.dumps(_stamped(resource, stored.type, stored.id, stored.version, stored.updated))
+    return body == stored.body or _equal(json.loads(body), json.loads(stored.body or b"{}"))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same, decimals digit for digit."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[name]) for name, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(one == other) and getattr(one, "text", None) == getattr(other, "text", None)
 
 
 def _hold(if_match: str | None, existing: Stored) -> None:

@@ -1,0 +1,221 @@
+"""`fhir-server load`: Bundles, NDJSON, .gz, .zip and folders of them; safe to run again.
+
+What is there already with the same content is left alone, so that running the same command again goes on where it was
+broken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from pymongo import MongoClient
+from rich.console import Console
+from rich.table import Table
+
+from fhir_server import app
+from fhir_server.cli.arguments import add_data_dir
+from fhir_server.cli.load_crew import Alone, Crew, Workers, processes_for
+from fhir_server.cli.load_progress import Progress, no_progress, progress_on
+from fhir_server.config import Settings
+from fhir_server.loading.sources import Source, SourceError, find, pieces
+from fhir_server.loading.tally import Fate, Severity, Tally
+from fhir_server.loading.waiting import WaitingRoom
+from fhir_server.loading.work import Done, Loader
+from fhir_server.storage.connection import connect, open_database
+
+#: So many kinds of faults are printed; the rest is counted.
+SHOWN = 25
+
+
+class Stop(Protocol):
+    """Whether to stop; a threading.Event, or one that other processes see."""
+
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
+
+
+@dataclass
+class Summary:
+    """What came of a load."""
+
+    tally: Tally = field(default_factory=Tally)
+    unreadable: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything could not be loaded that was meant to be."""
+        return bool(self.unreadable) or self.tally.faults() > 0
+
+    @property
+    def kept(self) -> int:
+        """How many resources are there now as the files have them."""
+        return self.tally.of("created", "updated", "unchanged")
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("load", help="load files of resources", description=__doc__)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file or folder")
+    add_data_dir(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Load, say what came of it, and exit 1 if anything was faulty, 130 if it was stopped."""
+    base = f"{settings.base_url or 'http://127.0.0.1:8080'}/fhir"
+    sources, faults = find(arguments.paths)
+    with open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir) as opened:
+        with connect(opened.uri) as client:
+            app.prepare(client, settings)
+        # Processes are forked while this one has no client: a client is for the process that made it.
+        stop = get_context("fork").Event()
+        with _stopped_by_interrupt(stop), _workers(opened.uri, settings, base, sources, stop) as workers:
+            summary = _load(workers, sources, faults, stop, progress_on(Console(stderr=True)))
+    _say(summary)
+    if summary.stopped:
+        sys.exit(130)
+    if summary.failed:
+        sys.exit(1)
+
+
+def load(client: MongoClient, settings: Settings, paths: list[Path], *, base: str, quiet: bool = False) -> Summary:
+    """
+    What came of loading `paths` in this process, into the prepared database of `client`.
+
+    base: this server's own, as absolute references to it have it.  quiet: without progress.
+    """
+    sources, faults = find(paths)
+    stop = threading.Event()
+    progress = no_progress if quiet else progress_on(Console(stderr=True))
+    with _stopped_by_interrupt(stop):
+        alone = Alone(Loader(app.surroundings(client, settings, base), stop.is_set))
+        summary = _load(alone, sources, faults, stop, progress)
+    if quiet and summary.stopped:
+        raise KeyboardInterrupt
+    return summary
+
+
+@contextmanager
+def _workers(uri: str, settings: Settings, base: str, sources: list[Source], stop: Any) -> Iterator[Workers]:
+    """This process alone, or several where there is much to do."""
+    number = processes_for(sum(source.size for source in sources))
+
+    @contextmanager
+    def make() -> Iterator[Loader]:
+        with connect(uri) as client:
+            yield Loader(app.surroundings(client, settings, base), stop.is_set)
+
+    if number == 1:
+        with make() as loader:
+            yield Alone(loader)
+        return
+    with Crew(number, make) as crew:
+        yield crew
+
+
+def _load(
+    workers: Workers, sources: list[Source], faults: list[SourceError], stop: Stop, progress: Progress
+) -> Summary:
+    """Have the sources loaded, those that others refer to before the others, and what had to wait last."""
+    summary = Summary(unreadable=[str(fault) for fault in faults])
+    began = time.monotonic()
+    names: dict[str, str] = {}
+    roots: set[str] = set()
+    with progress(sum(source.size for source in sources)) as advance, WaitingRoom() as room:
+
+        def take(done: Done) -> None:
+            summary.tally.add(done.tally)
+            room.add(done.waiting)
+            names.update(done.names)
+            roots.update(done.roots)
+
+        def failed(error: SourceError) -> None:
+            summary.unreadable.append(str(error))
+
+        for first in (True, False):
+            group = (source for source in sources if source.first == first)
+            for piece, done in workers.work(pieces(group, failed), stop.is_set):
+                take(done)
+                advance(piece.advance, done.tally)
+        for done in workers.settle(room.handfuls(), names, roots, stop.is_set):
+            summary.tally.add(done.tally)
+            advance(0, done.tally)
+    summary.stopped = stop.is_set()
+    summary.seconds = time.monotonic() - began
+    return summary
+
+
+@contextmanager
+def _stopped_by_interrupt(stop: Stop) -> Iterator[None]:
+    """Ctrl-C asks to stop after the transactions that are under way; a second one breaks them off."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        print("\nfhir-server: stopping after what is under way.", file=sys.stderr, flush=True)
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _say(summary: Summary, say: Callable[[str], None] = print) -> None:
+    """The end of a load: per type, per kind of fault, and in all."""
+    tally = summary.tally
+    if tally.types():
+        Console(highlight=False).print(_table(tally))
+    titles: dict[Severity, str] = {"warning": "Loaded, but look at it", "error": "Not loaded"}
+    for severity, title in titles.items():
+        kinds = tally.kinds(severity)
+        if kinds:
+            say(f"\n{title}:")
+        for _, group in kinds[:SHOWN]:
+            say(f"  {group.count} × {group.message}\n      {'first ' if group.count > 1 else ''}in {group.place}")
+        if len(kinds) > SHOWN:
+            rest = sum(group.count for _, group in kinds[SHOWN:])
+            say(f"  {rest} further, of {len(kinds) - SHOWN} kinds")
+    for line in summary.unreadable:
+        say(f"fhir-server: {line}")
+    rate = (summary.kept + tally.of("faulty")) / max(summary.seconds, 0.001)
+    say(
+        f"\n{tally.of('created')} loaded, {tally.of('updated')} updated, {tally.of('unchanged')} already there, "
+        f"{tally.of('faulty')} faulty, in {summary.seconds:.1f} s ({rate:.0f}/s)"
+    )
+    if summary.stopped:
+        say("Stopped. Run the same command again to go on from here.")
+
+
+def _table(tally: Tally) -> Table:
+    columns: dict[str, tuple[Fate, ...]] = {
+        "loaded": ("created",),
+        "updated": ("updated",),
+        "already there": ("unchanged",),
+        "faulty": ("faulty",),
+        "not kept here": ("not kept",),
+    }
+    shown = {title: fates for title, fates in columns.items() if title == "loaded" or tally.of(*fates)}
+    table = Table("type", box=None, header_style="bold")
+    for title in shown:
+        table.add_column(title, justify="right")
+    for type in tally.types():
+        table.add_row(type, *(str(sum(tally.fates[type, fate] for fate in fates) or "") for fates in shown.values()))
+    return table

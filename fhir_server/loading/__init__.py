@@ -1,0 +1,1 @@
+"""Many resources at once, from files: found, read, given their ids, their references resolved, kept."""
