@@ -38,6 +38,7 @@ class Caller:
         given.setdefault("X-Request-Id", secrets.token_hex(8))
         if self.token is not None:
             given.setdefault("Authorization", f"Bearer {self.token}")
+        given.setdefault("Accept", "application/fhir+json")
         sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if sent is not None:
             given.setdefault("Content-Type", "application/fhir+json")

@@ -83,6 +83,8 @@ def _reach(actor: Actor, scope: Scope, letter: str, type: str) -> Expression:
     """Which resources of the type the scope reaches, its own constraint aside."""
     if scope.context == "system":
         return EVERYTHING
+    if scope.context == "patient" and not actor.patient:
+        return NOTHING
     if TYPES[type].directory:
         return EVERYTHING if letter in READING else NOTHING
     if scope.context == "patient" or actor.kind == "patient":

@@ -36,12 +36,12 @@ def parse(scope: str) -> tuple[Scope, ...]:
     >>> parse("openid patient/Observation. patient/Observation.sr patient/Observation.readx")
     ()
     """
-    return tuple(found for word in scope.split() if (found := _word(word)))
+    return tuple(found for word in scope.split(" ") if (found := _word(word)))
 
 
 def faults(scope: str) -> list[str]:
     """The words of `scope` that look like resource scopes and are not."""
-    return [word for word in scope.split() if "/" in word and not word.startswith("launch") and _word(word) is None]
+    return [word for word in scope.split(" ") if "/" in word and not word.startswith("launch") and _word(word) is None]
 
 
 def _word(word: str) -> Scope | None:
