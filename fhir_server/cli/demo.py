@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from fhir_server import app
 from fhir_server.access import Actor
@@ -59,11 +58,12 @@ def _welcome(store: Store, base_url: str) -> None:
     operator = tokens.issue(Actor("operator", "operator", smart_scopes.parse(scope)), scope, LIFETIME)
 
     console = Console(highlight=False, soft_wrap=True)
-    table = Table("resource", "role", "who", "login", "password", box=None, header_style="bold")
-    for person in people:
-        table.add_row(*(str(person[name]) for name in ("resource", "role", "display", "login", "password")))
     console.print(f"\n[bold]fhir-server[/bold] is ready at [bold]{base_url}/fhir[/bold]; Ctrl-C stops it.\n")
-    console.print(table)
+    console.print("Who is in the seed record, with the logins of those who have an account:\n")
+    for person in people:
+        if person["login"]:
+            row = f"  {person['resource']:<42}{person['role']:<21}{person['display']:<40}{person['login']:<22}{person['password']}"
+            console.print(row, markup=False)
     console.print("\nFor a day, as the operator and as that patient (paste into a shell):\n")
     console.print(f"  OPERATOR={operator}\n  TOKEN={own}\n", markup=False)
     console.print(
