@@ -6,6 +6,7 @@ Everything it needs is handed to it.  No answer leaves before its audit record i
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import traceback
 from base64 import b64encode
@@ -31,6 +32,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 Prefetched = dict[tuple[str, str], Stored | None]
 Authenticate = Callable[[str, tuple[str, str] | None], tuple[Actor, Prefetched]]
 RepositoryFor = Callable[[Actor, Trail, Prefetched], Repository]
+
+#: What a client may call its request: it comes back in the answer, and stands in the audit record.
+_REQUEST_ID = re.compile("[!-~]{1,64}")
 
 log = structlog.get_logger()
 
@@ -60,7 +64,7 @@ def blueprint(
     @rest.route("/<path:path>", methods=METHODS)
     def serve(path: str) -> Response:
         asked_id = request.headers.get("X-Request-Id", "")
-        request_id = asked_id if asked_id.isascii() and 0 < len(asked_id) <= 64 else secrets.token_hex(8)
+        request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else secrets.token_hex(8)
         query = request.query_string.decode("utf-8", "replace")
         trail = Trail("", request.method, "/" + path, query, request.remote_addr, request_id)
         try:

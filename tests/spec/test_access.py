@@ -292,7 +292,7 @@ ON_AN_ID: list[tuple[str, str, Any, dict[str, str]]] = [
 
 @pytest.fixture(scope="module")
 def others(served: Served) -> dict[str, Any]:
-    """The ids of another patient and of what they have: there, changed, deleted, of several kinds; and ids of nothing."""
+    """The ids of another patient and of what they have: there, changed, deleted, of several kinds."""
     operator = served.caller()
     theirs, _ = served.patient(identifier=[{"system": IDENTIFIERS, "value": "theirs"}])
     found: dict[str, Any] = {"patient": theirs, "Patient": [theirs]}
