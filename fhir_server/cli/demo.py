@@ -62,8 +62,8 @@ def _welcome(store: Store, base_url: str) -> None:
     console.print("Who is in the seed record, with the logins of those who have an account:\n")
     for person in people:
         if person["login"]:
-            row = f"  {person['resource']:<42}{person['role']:<21}{person['display']:<40}{person['login']:<22}{person['password']}"
-            console.print(row, markup=False)
+            who = f"  {person['resource']:<42}{person['role']:<21}{person['display']:<40}"
+            console.print(f"{who}{person['login']:<22}{person['password']}", markup=False)
     console.print("\nFor a day, as the operator and as that patient (paste into a shell):\n")
     console.print(f"  OPERATOR={operator}\n  TOKEN={own}\n", markup=False)
     console.print(
