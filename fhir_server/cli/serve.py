@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from fhir_server.cli.arguments import add_data_dir, port
 from fhir_server.config import Settings
 from fhir_server.rest.worker import Worker
 from fhir_server.storage.connection import StartError, connect, open_database
+from fhir_server.storage.sessions import end_sessions
 
 THREADS = 8
 _PAUSE_SECONDS = 0.5
@@ -104,6 +106,8 @@ class _Gunicorn(BaseApplication):
         self._base_url = base_url
         self._uri = uri
         self._ready = ready
+        # No other server of a shared database uses it.
+        self._name = f"fhir-server {secrets.token_hex(8)}"
         super().__init__()
 
     def load_config(self) -> None:
@@ -122,6 +126,7 @@ class _Gunicorn(BaseApplication):
             "control_socket_disable": True,
             "when_ready": lambda server: self._ready(),
             "post_fork": lambda server, worker: _end_with(worker.ppid),
+            "child_exit": lambda server, worker: end_sessions(self._uri, self._worker(worker.pid)),
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -130,10 +135,15 @@ class _Gunicorn(BaseApplication):
         """The application of a worker.  It waits for a store that is away: gunicorn ends when a worker cannot start."""
         while True:
             try:
-                return app.create_app(connect(self._uri), self._settings, self._base_url)
+                client = connect(self._uri, appName=self._worker(os.getpid()))
+                return app.create_app(client, self._settings, self._base_url)
             except (StartError, PyMongoError) as error:
                 log.warning("worker.waits", error=type(error).__name__)
                 time.sleep(_PAUSE_SECONDS)
+
+    def _worker(self, pid: int) -> str:
+        """The name that a worker has at the database."""
+        return f"{self._name} worker {pid}"
 
 
 def _end_with(master: int) -> None:
