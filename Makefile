@@ -4,6 +4,7 @@ PORT ?= 8080
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench format clean
 
@@ -28,18 +29,18 @@ format: $(VENV)/.installed-check
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
+	$(PIP) --upgrade pip
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[embedded]'
+	$(PIP) --editable '.[embedded]'
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[embedded,test]'
+	$(PIP) --editable '.[embedded,test]'
 	@touch $@
 
 $(VENV)/.installed-check: $(VENV)/.installed-test
-	$(BIN)/pip install --quiet --editable '.[embedded,test,check]'
+	$(PIP) --editable '.[embedded,test,check]'
 	@touch $@
 
 clean:
