@@ -1,0 +1,248 @@
+"""The CapabilityStatement, held to its word: every line of it is run, and what it does not say is not there.
+
+R4: capabilitystatement.html, http.html#capabilities
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fhir_server.fhir import xml
+from fhir_server.interactions.routes import ROUTES
+from fhir_server.operations.registry import OPERATIONS
+from fhir_server.search.parameters import parameters
+from fhir_server.search.parser import RESULT_PARAMETERS
+from fhir_server.validation import structure
+from tests.build import entry, least, transaction
+from tests.calls import Caller
+
+SEARCHES = {
+    "token": "a|b",
+    "reference": "Patient/none",
+    "date": "ge2020-01-01",
+    "string": "a",
+    "uri": "http://a.example",
+}
+FORMATS = {"application/fhir+json": "application/fhir+json", "application/fhir+xml": "application/fhir+xml",
+           "json": "application/fhir+json", "xml": "application/fhir+xml"}  # fmt: skip
+META = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "a"}]}}]}
+JSON_PATCH = "application/json-patch+json"
+
+
+@pytest.fixture(scope="module")
+def statement(nobody: Caller) -> dict[str, Any]:
+    """What the server says of itself."""
+    found: dict[str, Any] = nobody.get("metadata")
+    return found
+
+
+def test_it_is_good_r4_in_both_formats(nobody: Caller, statement: dict[str, Any]) -> None:
+    """R4 capabilitystatement.html"""
+    assert structure.faults(statement) == []
+    assert statement["fhirVersion"] == "4.0.1"
+    answer = nobody("GET", "metadata", Accept="application/fhir+xml")
+    assert xml.parse(answer.data) == statement
+    assert nobody("HEAD", "metadata").headers["Content-Type"] == "application/fhir+json; charset=utf-8"
+
+
+def test_it_says_every_route_type_parameter_and_operation(statement: dict[str, Any]) -> None:
+    """What is there is said: the tables hold nothing that the statement leaves out."""
+    (rest,) = statement["rest"]
+    system = {interaction["code"] for interaction in rest["interaction"]}
+    for resource in rest["resource"]:
+        said = {interaction["code"] for interaction in resource["interaction"]} | system
+        assert {route.interaction for route in ROUTES} <= said
+        assert {parameter["name"] for parameter in resource["searchParam"]} == set(parameters(resource["type"]))
+        offered = {name for name, operation in OPERATIONS.items() if resource["type"] in operation.types}
+        assert {operation["name"] for operation in resource.get("operation", ())} == offered
+
+
+def test_every_interaction_of_every_type(operator: Caller, statement: dict[str, Any]) -> None:
+    """Each type × interaction of the statement is run and answers with success."""
+    for resource in statement["rest"][0]["resource"]:
+        type = resource["type"]
+        sound = least(type)
+        made = operator("POST", type, sound)
+        assert made.status_code == 201, (type, made.text)
+        id = made.json["id"]
+        kept = {**sound, "id": id}
+        patch = [{"op": "add", "path": "/language", "value": "fr"}]
+        runs = {
+            "create": lambda type=type, sound=sound: operator("POST", type, sound),
+            "read": lambda type=type, id=id: operator("GET", f"{type}/{id}"),
+            "vread": lambda type=type, id=id: operator("GET", f"{type}/{id}/_history/1"),
+            "update": lambda type=type, id=id, kept=kept: operator("PUT", f"{type}/{id}", kept),
+            "patch": lambda type=type, id=id, patch=patch: operator(
+                "PATCH", f"{type}/{id}", patch, Content_Type=JSON_PATCH
+            ),
+            "history-instance": lambda type=type, id=id: operator("GET", f"{type}/{id}/_history"),
+            "history-type": lambda type=type: operator("GET", f"{type}/_history?_count=1"),
+            "search-type": lambda type=type, id=id: operator("GET", f"{type}?_id={id}"),
+            "delete": lambda type=type, id=id: operator("DELETE", f"{type}/{id}"),
+        }
+        said = [interaction["code"] for interaction in resource["interaction"]]
+        assert set(said) == set(runs)
+        for code, run in runs.items():
+            answer = run()
+            assert answer.status_code in (200, 201, 204), (type, code, answer.text)
+        assert operator("GET", f"{type}/{id}").status_code == 410
+        assert resource["versioning"] == "versioned-update"
+        _conditional(operator, resource, type, sound)
+
+
+def _conditional(operator: Caller, resource: dict[str, Any], type: str, sound: dict[str, Any]) -> None:
+    """The flags of the statement: each conditional form, and an update that creates."""
+    id = f"cap-{type.lower()}"
+    assert operator("DELETE", f"{type}/{id}").status_code == 204
+    kept = {**sound, "id": id}
+    assert resource["updateCreate"] is True
+    assert operator("PUT", f"{type}/{id}", kept).status_code == 201
+    assert resource["conditionalUpdate"] is True
+    assert operator("PUT", f"{type}?_id={id}", kept).status_code == 200
+    assert resource["conditionalCreate"] is True
+    assert operator("POST", type, sound, If_None_Exist=f"_id={id}").status_code == 200
+    assert resource["conditionalRead"] == "full-support"
+    read = operator("GET", f"{type}/{id}")
+    assert operator("GET", f"{type}/{id}", If_None_Match=read.headers["ETag"]).status_code == 304
+    assert operator("GET", f"{type}/{id}", If_Modified_Since=read.headers["Last-Modified"]).status_code == 304
+    assert resource["readHistory"] is True
+    assert operator("GET", f"{type}/{id}/_history/1").status_code == 200
+    assert resource["conditionalDelete"] == "single"
+    assert operator("DELETE", f"{type}?_id={id}").status_code == 204
+
+
+def test_every_search_parameter_of_every_type(operator: Caller, statement: dict[str, Any]) -> None:
+    """Each searchParam is answered; and a code that the statement does not name is a 400."""
+    everywhere = {p["name"] for resource in statement["rest"][0]["resource"] for p in resource["searchParam"]}
+    for resource in statement["rest"][0]["resource"]:
+        said = {parameter["name"]: parameter["type"] for parameter in resource["searchParam"]}
+        for name, kind in said.items():
+            value = SEARCHES[kind]
+            target = next((t for t in parameters(resource["type"])[name].targets if kind == "reference"), None)
+            answer = operator("GET", f"{resource['type']}?{name}={f'{target}/none' if target else value}")
+            assert answer.status_code == 200, (resource["type"], name, answer.text)
+        for name in (*sorted(everywhere - set(said))[:2], "_foo"):
+            assert operator("GET", f"{resource['type']}?{name}=a").status_code == 400, (resource["type"], name)
+    for name in ("_content", "_has:Observation:patient:code", "_include", "subject", "_id:missing", "_filter", "_list"):
+        assert operator("GET", f"Patient?{name}=a").status_code == 400, name
+
+
+def test_a_parameter_finds_what_it_says(operator: Caller, statement: dict[str, Any]) -> None:
+    """R4 search.html: `_id` finds the one, `_lastUpdated` in the future none; result parameters are all taken"""
+    for resource in statement["rest"][0]["resource"]:
+        type = resource["type"]
+        reference = operator.create(least(type))
+        found = operator.get(f"{type}?_id={reference.partition('/')[2]}&_lastUpdated=ge2020")
+        assert [e["resource"]["id"] for e in found["entry"]] == [reference.partition("/")[2]]
+        assert operator.get(f"{type}?_lastUpdated=gt2999&_summary=count")["total"] == 0
+    values = {
+        "_count": "1",
+        "_total": "none",
+        "_summary": "true",
+        "_elements": "id",
+        "_format": "json",
+        "_pretty": "true",
+    }
+    assert set(values) == set(RESULT_PARAMETERS)
+    for name, value in values.items():
+        assert operator("GET", f"Patient?{name}={value}").status_code == 200
+
+
+def test_every_operation_of_every_type(operator: Caller, statement: dict[str, Any]) -> None:
+    """Each operation answers, by GET where it changes nothing; and one that is not named is not there."""
+    names = {operation["name"] for resource in statement["rest"][0]["resource"] for operation in resource["operation"]}
+    for resource in statement["rest"][0]["resource"]:
+        reference = operator.create(least(resource["type"]))
+        said = {operation["name"]: operation["definition"] for operation in resource["operation"]}
+        for name, definition in said.items():
+            assert definition.startswith("http://hl7.org/fhir/OperationDefinition/")
+            changes = name.endswith(("-add", "-delete"))
+            answer = operator("POST", f"{reference}/${name}", META if changes else None)
+            assert answer.status_code == 200, (reference, name, answer.text)
+            assert operator("GET", f"{reference}/${name}").status_code == (405 if changes else 200)
+        for name in names - set(said):
+            assert operator("GET", f"{reference}/${name}").status_code == 404
+    for path in ("Patient/none/$validate", "Patient/none/$META", "Patient/none/$", "Patient/$meta", "$meta"):
+        assert operator("GET", path).status_code == 404
+
+
+def test_every_format(operator: Caller, statement: dict[str, Any]) -> None:
+    """`format` by Accept and `_format`, in and out; and any other is a 406 or 415"""
+    assert set(statement["format"]) == set(FORMATS)
+    reference = operator.create({"resourceType": "Patient"})
+    for said, media_type in FORMATS.items():
+        answer = operator("GET", f"{reference}?_format={said.replace('+', '%2B')}", Accept="text/plain")
+        assert answer.headers["Content-Type"].startswith(media_type)
+        body = xml.dumps({"resourceType": "Patient"}) if media_type.endswith("xml") else b'{"resourceType":"Patient"}'
+        if "/" in said:
+            assert operator("GET", reference, Accept=said).headers["Content-Type"].startswith(said)
+            assert operator("POST", "Patient", body, Content_Type=said).status_code == 201
+    for other in ("text/turtle", "application/fhir+turtle", "ttl", "html", "application/pdf"):
+        assert operator("GET", f"{reference}?_format={other.replace('+', '%2B')}").status_code == 406
+        assert operator("POST", "Patient", b"x", Content_Type=other).status_code == 415
+
+
+def test_every_patch_format(operator: Caller, statement: dict[str, Any]) -> None:
+    """`patchFormat`; and any other is a 415"""
+    reference = operator.create({"resourceType": "Patient"})
+    parts = [
+        {"name": "type", "valueCode": "add"},
+        {"name": "path", "valueString": "Patient"},
+        {"name": "name", "valueString": "active"},
+        {"name": "value", "valueBoolean": True},
+    ]
+    add = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
+    bodies = {
+        JSON_PATCH: json.dumps([{"op": "add", "path": "/active", "value": True}]).encode(),
+        "application/fhir+json": json.dumps(add).encode(),
+        "application/fhir+xml": xml.dumps(add),
+    }
+    assert set(statement["patchFormat"]) == set(bodies)
+    for media_type, body in bodies.items():
+        answer = operator("PATCH", reference, body, Content_Type=media_type)
+        assert (answer.status_code, answer.json.get("active")) == (200, True), answer.text
+        undo = [{"op": "remove", "path": "/active"}]
+        assert operator("PATCH", reference, undo, Content_Type=JSON_PATCH).status_code == 200
+    for other in ("application/merge-patch+json", "application/xml-patch+xml", "text/plain"):
+        assert operator("PATCH", reference, b"{}", Content_Type=other).status_code == 415
+
+
+def test_every_interaction_of_the_system(operator: Caller, statement: dict[str, Any]) -> None:
+    """batch, transaction and history-system; and search-system, which is not said, is refused"""
+    assert {i["code"] for i in statement["rest"][0]["interaction"]} == {"transaction", "batch", "history-system"}
+    for type in ("transaction", "batch"):
+        answer = operator("POST", "", transaction(entry("GET", "Patient?_count=1"), type=type))
+        assert (answer.status_code, answer.json["type"]) == (200, f"{type}-response")
+    assert operator.get("_history?_count=1")["type"] == "history"
+    assert operator("GET", "?_count=1").status_code == 405
+    assert operator("POST", "_search", b"", Content_Type="application/x-www-form-urlencoded").status_code in (404, 405)
+
+
+def test_nothing_else_is_there(operator: Caller, statement: dict[str, Any]) -> None:
+    """A type or an interaction that the statement does not name is a 404 or a 405, whoever asks."""
+    said = {resource["type"] for resource in statement["rest"][0]["resource"]}
+    for other in ("Account", "Group", "Parameters", "OperationOutcome", "patient", "Foo", "DomainResource"):
+        assert other not in said
+        for method, path in (
+            ("GET", other),
+            ("GET", f"{other}/1"),
+            ("GET", f"{other}/_history"),
+            ("PUT", f"{other}/1"),
+        ):
+            assert (
+                operator(method, path, {"resourceType": other, "id": "1"} if method == "PUT" else None).status_code
+                == 404
+            )
+        assert operator("POST", other, {"resourceType": other}).status_code == 404
+    routed = {(route.method, route.path.replace("{type}", "Patient")) for route in ROUTES}
+    for path in ("Patient", "Patient/{id}", "Patient/_search", "_history", "Patient/_history", "Patient/{id}/_history"):
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            if (method, path) in routed:
+                continue
+            answer = operator(method, path.replace("{id}", "none"))
+            assert answer.status_code in (404, 405), (method, path, answer.text)
+            if answer.status_code == 405:
+                assert answer.headers["Allow"]
