@@ -80,7 +80,9 @@ class Crew:
         context = get_context("fork")
         for _ in range(self._number):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_member, args=(theirs, self._make), daemon=True)
+            # What is forked has our ends too; as long as it does not close them, nobody's end is told to anybody.
+            inherited = [ours, *(connection for _, connection in self._members)]
+            process = context.Process(target=_member, args=(theirs, inherited, self._make), daemon=True)
             process.start()
             theirs.close()
             self._members.append((process, ours))
@@ -141,10 +143,16 @@ class Crew:
             yield busy.pop(ready), done
 
 
-def _member(connection: Connection[Any, Any], make: Callable[[], AbstractContextManager[Loader]]) -> None:
+def _member(
+    connection: Connection[Any, Any],
+    inherited: list[Connection[Any, Any]],
+    make: Callable[[], AbstractContextManager[Loader]],
+) -> None:
     """Work off what comes through the connection until its other end is closed."""
     # Ctrl-C goes to all processes of a terminal; the first of them says when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for end in inherited:
+        end.close()
     with make() as loader:
         while True:
             try:
