@@ -64,9 +64,11 @@ def parse(text: str, zone: tzinfo = PARIS) -> Interval:
 
 
 def of(type: str, value: Any, zone: tzinfo = PARIS) -> Interval | None:
-    """The time that a date, dateTime, instant, Period or Timing covers; None if it says nothing of when."""
-    if isinstance(value, str):
-        return parse(value, zone)
+    """The time that a date, dateTime, instant, Period or Timing covers; None if it, or another type, says none."""
+    if type in ("date", "dateTime", "instant"):
+        return parse(value, zone) if isinstance(value, str) else None
+    if type not in ("Period", "Timing"):
+        return None
     if type == "Timing":
         bounds = value.get("repeat", {}).get("boundsPeriod")
         spans = [parse(event, zone) for event in value.get("event", ()) if isinstance(event, str)]

@@ -70,3 +70,8 @@ def test_the_night_of_the_clock_change_is_in_its_zone():
 
     assert (spring.high - spring.low).total_seconds() == 23 * 3600
     assert (autumn.high - autumn.low).total_seconds() == 25 * 3600
+
+
+def test_a_text_in_the_place_of_a_date_says_no_time():
+    """R4 immunization.html: occurrenceString is searched by no date"""
+    assert dates.of("string", "in the spring") is None
