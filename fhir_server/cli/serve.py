@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("serve", help="serve the FHIR API", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=port, default=8080, metavar="N", help="port (default: 8080)")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="worker processes (default: 2)")
+    parser.add_argument("--workers", type=_count, default=2, metavar="N", help="worker processes (default: 2)")
     add_data_dir(parser)
     parser.set_defaults(run=run)
 
@@ -64,6 +64,7 @@ def serve(
 
     before is called with the base url and the database's URI before the workers start; welcome when they have.
     """
+    signal.signal(signal.SIGTERM, _stop)
     _refuse_taken(arguments.host, arguments.port)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(arguments.host, arguments.host)  # noqa: S104 - not bound here
     base_url = settings.base_url or f"http://{host}:{arguments.port}"
@@ -78,6 +79,18 @@ def serve(
         # A worker that exits unwinds this stack too: it is a fork of the master.
         if os.getpid() == master:
             opened.close()
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} workers answer nobody")
+    return number
+
+
+def _stop(number: int, frame: Any) -> None:
+    """Unwind, so that what was opened is closed; once gunicorn runs, it listens to the signals itself."""
+    sys.exit(128 + number)
 
 
 def _refuse_taken(host: str, port: int) -> None:
