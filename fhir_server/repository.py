@@ -225,7 +225,8 @@ class Repository:
         def work(inside: Repository, unit: Unit) -> tuple[Stored, bool]:
             if if_none_exist:
                 unit.meet(f"{type}?{if_none_exist.text}")
-                existing = inside.match(type, if_none_exist)
+                found = inside.match(type, if_none_exist)
+                existing = unit.read(type, found.id) if found else None
                 if existing:
                     inside._trail.disclose([existing])
                     return existing, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Iterable
 
@@ -11,6 +12,9 @@ from fhir_server.fhir.outcome import NotAcceptable
 
 JSON = "application/fhir+json"
 XML = "application/fhir+xml"
+#: What may stand in a Content-Type header: FHIR's code takes line feeds and any letter.
+_MEDIA_TYPE = re.compile("[!-~]+/[ -~]+")
+_ANY_BYTES = "application/octet-stream"
 _SHORT = {"json": JSON, "xml": XML}
 _OFFER = f"Known: {JSON} and {XML}."
 
@@ -54,7 +58,8 @@ def wants_raw(query: Iterable[tuple[str, str]], accept: str | None) -> bool:
 def raw(body: bytes) -> tuple[bytes, str]:
     """The content of a Binary, and its media type."""
     resource = json.parse(body)
-    return b64decode(resource.get("data", "")), resource.get("contentType", "application/octet-stream")
+    media_type = resource.get("contentType", "")
+    return b64decode(resource.get("data", "")), media_type if _MEDIA_TYPE.fullmatch(media_type) else _ANY_BYTES
 
 
 def write(body: bytes, format: str, pretty: bool) -> bytes:
