@@ -67,7 +67,7 @@ class Element:
     targets: tuple[str, ...]
     """The types that a Reference or canonical may point at.  None listed: any."""
     binding: str | None
-    """The value set, without version, whose codes alone are allowed (strength `required`)."""
+    """The value set, without version, whose codes alone are allowed: profiles/r4/bindings.json has them."""
     primitive: bool
     attribute: bool
     """An attribute in XML, and never with extensions: Element.id, Extension.url."""

@@ -10,12 +10,14 @@ when the table of supported types changes.
     elements.json             {"resources": [type], "structures": {key: [row]}}
     search-parameters.json    {type: {code: {"url", "type", "expression", "target", "component"}}}
     compartment-patient.json  {type: [code of a search parameter]}
+    bindings.json             {"codes": {value set: {system: [code]}}, "open": [value set]}
 
 A row is {"name", "types": {type: [target]}, "min", "max", "flags", "structure", "binding"}, without what is empty.
 Flags:
-`S` in a summary, `M` a modifier, `A` an XML attribute.
+`S` in a summary, `M` a modifier, `A` an XML attribute.  A value set is open where the definitions do not hold its
+codes: media types, languages, currencies, units.
 
-R4: structuredefinition.html, elementdefinition.html, searchparameter.html, compartmentdefinition.html
+R4: structuredefinition.html, elementdefinition.html, searchparameter.html, compartmentdefinition.html, valueset.html
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from fhir_server.fhir.types import TYPES
 _VERSION = "4.0.1"  # the examples among the definitions have another, or are experimental
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
 _FHIR_TYPE = _BASE + "structuredefinition-fhir-type"
+_MAX_VALUE_SET = _BASE + "elementdefinition-maxValueSet"
 
 
 def elements(definitions: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -68,9 +71,9 @@ def _structures(snapshot: list[dict[str, Any]], *, is_resource: bool) -> dict[st
             row["flags"] = flags
         if reference or path in nested:
             row["structure"] = reference or path
-        binding = element.get("binding", {})
-        if binding.get("strength") == "required":
-            row["binding"] = binding["valueSet"].partition("|")[0]
+        binding = _binding(element.get("binding", {}), types)
+        if binding:
+            row["binding"] = binding
         structures.setdefault(parent, []).append(row)
     return structures
 
@@ -83,6 +86,63 @@ def _types(element: dict[str, Any]) -> dict[str, list[str]]:
         targets = [profile.removeprefix(_BASE) for profile in type_.get("targetProfile", ())]
         types[code] = [] if "Resource" in targets else targets
     return types
+
+
+def _binding(binding: dict[str, Any], types: Iterable[str]) -> str | None:
+    """The value set outside which no code may lie: the required one, or of a single code the outer bound of a weaker.
+
+    R4: terminologies.html#strength, extension-elementdefinition-maxvalueset.html
+    """
+    if binding.get("strength") == "required":
+        return binding["valueSet"].partition("|")[0]
+    if list(types) != ["code"]:
+        return None  # a CodeableConcept may do with text
+    return next((e["valueCanonical"] for e in binding.get("extension", ()) if e["url"] == _MAX_VALUE_SET), None)
+
+
+def bindings(
+    structures: dict[str, list[dict[str, Any]]],
+    value_sets: Iterable[dict[str, Any]],
+    code_systems: Iterable[dict[str, Any]],
+) -> dict[str, Any]:
+    """The table of bindings.json, for the value sets that the rows of `structures` are bound to."""
+    sets = {value_set["url"]: value_set for value_set in value_sets if "url" in value_set}
+    systems = {system["url"]: system for system in code_systems if "url" in system}
+    bound = sorted({row["binding"] for rows in structures.values() for row in rows if "binding" in row})
+    codes = {url: _codes(sets[url], systems) if url in sets else None for url in bound}
+    return {
+        "codes": {url: known for url, known in codes.items() if known},
+        "open": [url for url, known in codes.items() if not known],
+    }
+
+
+def _codes(value_set: dict[str, Any], systems: dict[str, dict[str, Any]]) -> dict[str, list[str]] | None:
+    """The codes of a value set by system, in its order; None where they cannot be told from what is listed."""
+    compose = value_set.get("compose", {})
+    if "exclude" in compose:
+        return None
+    codes: dict[str, list[str]] = {}
+    for include in compose.get("include", ()):
+        if "filter" in include or "valueSet" in include:
+            return None
+        system = systems.get(include["system"], {})
+        if "concept" in include:
+            listed = [concept["code"] for concept in include["concept"]]
+        elif system.get("content") == "complete":
+            listed = list(_selectable(system["concept"]))
+        else:
+            return None
+        codes.setdefault(include["system"], []).extend(listed)
+    return codes
+
+
+def _selectable(concepts: list[dict[str, Any]]) -> Iterator[str]:
+    """The codes of concepts and of those below them, but for those that only group.  R4: codesystem.html#status"""
+    for concept in concepts:
+        properties = {each["code"]: each.get("valueBoolean") for each in concept.get("property", ())}
+        if not properties.get("notSelectable"):
+            yield concept["code"]
+        yield from _selectable(concept.get("concept", []))
 
 
 def search_parameters(parameters: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -157,13 +217,16 @@ def _lines(value: Any, depth: int, indent: str = "") -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the three tables.  Returns the exit code."""
+    """Writes the tables.  Returns the exit code."""
     if len(arguments) != 1:
         print("usage: python -m fhir_server.fhir.derive FOLDER", file=sys.stderr)
         return 2
     source, target = Path(arguments[0]), carried("profiles") / "r4"
+    rows = elements(_read(source, "StructureDefinition"))
+    value_sets, code_systems = _read(source, "ValueSet"), _read(source, "CodeSystem")
     tables = {
-        "elements.json": _lines(elements(_read(source, "StructureDefinition")), 3),
+        "elements.json": _lines(rows, 3),
+        "bindings.json": _lines(bindings(rows["structures"], value_sets, code_systems), 3),
         "search-parameters.json": _lines(search_parameters(_read(source, "SearchParameter")), 2),
         "compartment-patient.json": _lines(compartment(_read(source, "CompartmentDefinition")), 1),
     }

@@ -1,8 +1,9 @@
 """One walk over a resource beside its R4 definition, which finds every structural fault at once.
 
 Judged: names, cardinality, lists and single values, one type of each choice, the formats of primitives, nulls and the
-`_x` beside a primitive, and the same in whatever is contained.  Not judged: codes, targets of references, and the
-invariants but for three that are of structure: ele-1 (never empty), dom-2 (contained once), txt-1 (plain narrative).
+`_x` beside a primitive, codes where the binding is required, and the same in whatever is contained.  Not judged: other
+codes, targets of references, and the invariants but for three that are of structure: ele-1 (never empty), dom-2
+(contained once), txt-1 (plain narrative).
 
 A fault is placed by FHIRPath: `Observation.component[1].value.ofType(Quantity).value`.  An element that is missing has
 the path it would have.
@@ -12,9 +13,8 @@ R4: json.html, conformance-rules.html#cardinality, formats.html#choice, valueset
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -23,7 +23,9 @@ from fhir_server.fhir import definitions
 from fhir_server.fhir.definitions import Element
 from fhir_server.fhir.outcome import Issue
 from fhir_server.fhir.types import TYPES
-from fhir_server.validation.primitives import FAULT, Fault, kind, shown
+from fhir_server.validation.bindings import Binding, Form, binding
+from fhir_server.validation.primitives import FAULT, Fault
+from fhir_server.validation.words import kind, listing, nearest, sentence, shown
 
 #: After so many, the rest are left out: nobody reads them, and a hostile body could hold a million.
 LIMIT = 500
@@ -54,11 +56,13 @@ def faults(resource: Any) -> list[Issue]:
 class _Slot:
     """What may stand under one key of an object."""
 
-    visit: Callable[[_Walk, _Slot, Any, dict[str, Any], str], None]
+    visit: _Visit
     element: Element
     step: str
     """What the element adds to a path."""
     fault: Fault
+    choice: str | None
+    binding: Binding | Form | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class _Walk:
         if not isinstance(name, str) or not definitions.is_resource(name):
             where = f"{path or 'Resource'}.resourceType"
             if "resourceType" in value:
-                near = _nearest(name, TYPES) if isinstance(name, str) else None
+                near = nearest(name, TYPES) if isinstance(name, str) else None
                 words = f"`resourceType`: {kind(name)} is not a resource type of R4"
                 self.report("value", words + (f"; did you mean `{near}`?" if near else "."), where)
             else:
@@ -116,13 +120,13 @@ class _Walk:
                 continue
             if slot is None:
                 continue
-            if slot.element.choice:
+            if slot.choice:
                 if chosen is None:
                     chosen = {}
                 name = slot.element.name
-                first = chosen.setdefault(slot.element.choice, name)
+                first = chosen.setdefault(slot.choice, name)
                 if first != name:
-                    choice = slot.element.choice.removesuffix("[x]")
+                    choice = slot.choice.removesuffix("[x]")
                     words = f"`{first}` and `{name}` are both there; at most one type of `{choice}` may be."
                     self.report("structure", words, f"{path}.{choice}")
             slot.visit(self, slot, content, value, path)
@@ -177,13 +181,19 @@ class _Walk:
             if alone and "extension" not in value:
                 self.report("required", f"`{name}` has neither a value nor extensions (ele-1).", path)
 
+    def coded(self, code: str, slot: _Slot, path: str) -> None:
+        """A code of the right form, against the binding of its element."""
+        words = slot.binding.fault(code) if slot.binding else None
+        if words:
+            self.report("code-invalid", sentence(slot.element.name, words), path)
+
     def missing(self, keys: tuple[str, ...], shape: _Shape, path: str) -> None:
         names = [key for key in keys if not key.startswith("_")]
         slot = shape.slots[names[0]]
         assert slot is not None
         if slot.element.choice:
             choice = slot.element.choice.removesuffix("[x]")
-            self.report("required", f"`{choice}` is required: one of {_listing(names)}.", f"{path}.{choice}")
+            self.report("required", f"`{choice}` is required: one of {listing(names)}.", f"{path}.{choice}")
         else:
             self.report("required", f"`{names[0]}` is required.", path + slot.step)
 
@@ -194,8 +204,11 @@ class _Walk:
 def _visit_primitive(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
     words = slot.fault(value)
     # The format is tried first: nearly every value passes it, and what is null or a list does not.
-    if words and walk.single(value, slot.element.name, path + slot.step):
-        walk.report("value", _sentence(slot.element.name, words), path + slot.step)
+    if not words:
+        if slot.binding:
+            walk.coded(value, slot, path + slot.step)
+    elif walk.single(value, slot.element.name, path + slot.step):
+        walk.report("value", sentence(slot.element.name, words), path + slot.step)
 
 
 def _visit_primitives(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
@@ -211,7 +224,9 @@ def _visit_primitives(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any
             continue
         wrong = slot.fault(item)
         if wrong:
-            walk.report("value", _sentence(name, wrong), f"{path}{slot.step}[{index}]")
+            walk.report("value", sentence(name, wrong), f"{path}{slot.step}[{index}]")
+        elif slot.binding:
+            walk.coded(item, slot, f"{path}{slot.step}[{index}]")
 
 
 def _visit_extra(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
@@ -249,6 +264,16 @@ def _visit_objects(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], 
         walk.object(item, element.structure or element.type, element.name, f"{path}{slot.step}[{index}]")
 
 
+def _visit_concept(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    """A CodeableConcept with a binding: once its structure is good, its codings are looked at."""
+    before = len(walk.issues)
+    _visit_object(walk, slot, value, owner, path)
+    if len(walk.issues) == before and isinstance(slot.binding, Binding):
+        words = slot.binding.concept_fault(value)
+        if words:
+            walk.report("code-invalid", sentence(slot.element.name, words), path + slot.step)
+
+
 def _visit_resource(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
     if walk.single(value, slot.element.name, path + slot.step):
         walk.resource(value, path + slot.step, slot.element.name)
@@ -261,21 +286,17 @@ def _visit_resources(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any]
         walk.resource(item, f"{path}{slot.step}[{index}]", slot.element.name)
 
 
+_Visit = Callable[[_Walk, _Slot, Any, dict[str, Any], str], None]
+
+
 @cache
 def _shape(key: str) -> _Shape:
     slots: dict[str, _Slot | None] = {}
     required: dict[str, tuple[str, ...]] = {}
     for name, element in definitions.structure(key).items():
-        path = step(element)
-        if element.primitive:
-            check = _element_id if name == "id" and element.attribute else FAULT[element.type]
-            slots[name] = _Slot(_visit_primitives if element.many else _visit_primitive, element, path, check)
-            if _extensible(element):
-                slots[f"_{name}"] = _Slot(_visit_extras if element.many else _visit_extra, element, path, check)
-        elif element.structure == "Resource":
-            slots[name] = _Slot(_visit_resources if element.many else _visit_resource, element, path, _nothing)
-        else:
-            slots[name] = _Slot(_visit_objects if element.many else _visit_object, element, path, _nothing)
+        slots[name] = _slot(element)
+        if element.primitive and _extensible(element):
+            slots[f"_{name}"] = _slot(element, _visit_extras if element.many else _visit_extra)
         if element.min:
             group = element.choice or name
             keys = (name, f"_{name}") if f"_{name}" in slots else (name,)
@@ -283,6 +304,24 @@ def _shape(key: str) -> _Shape:
     if definitions.is_resource(key):
         slots["resourceType"] = None
     return _Shape(key, slots, tuple(required.values()))
+
+
+def _slot(element: Element, visit: _Visit | None = None) -> _Slot:
+    fault = FAULT[element.type] if element.primitive else _nothing
+    if element.name == "id" and element.attribute:
+        fault = _element_id
+    bound = binding(element.binding)
+    return _Slot(visit or _visit(element), element, step(element), fault, element.choice, bound)
+
+
+def _visit(element: Element) -> _Visit:
+    if element.primitive:
+        return _visit_primitives if element.many else _visit_primitive
+    if element.structure == "Resource":
+        return _visit_resources if element.many else _visit_resource
+    if element.binding and element.type == "CodeableConcept" and not element.many:
+        return _visit_concept
+    return _visit_objects if element.many else _visit_object
 
 
 def _extensible(element: Element) -> bool:
@@ -315,11 +354,6 @@ def _nothing(value: Any) -> None:
     return None
 
 
-def _sentence(name: str, words: str) -> str:
-    """A fault of a primitive's format; words that begin with the value are set off from the name."""
-    return f"`{name}`{':' if words.startswith('`') else ''} {words}."
-
-
 def _why_unknown(key: str, shape: _Shape) -> str:
     """Why `key` may not stand there, and what might have been meant."""
     known = shape.slots
@@ -335,20 +369,10 @@ def _why_unknown(key: str, shape: _Shape) -> str:
             names = [s.element.name for s in known.values() if s and s.element.choice == slot.element.choice]
             stem = slot.element.choice.removesuffix("[x]")
             if key == stem or key[len(stem)].isupper():
-                return f"{shown(key)} is not an element of {shape.key}: it is one of {_listing(dict.fromkeys(names))}."
-    nearest = _nearest(key, known)
-    return f"{shown(key)} is not an element of {shape.key}" + (f"; did you mean `{nearest}`?" if nearest else ".")
-
-
-def _nearest(text: str, known: Iterable[str]) -> str | None:
-    near = difflib.get_close_matches(text, known, 1, 0.7) if len(text) <= 64 else []
-    return near[0] if near else None
+                return f"{shown(key)} is not an element of {shape.key}: it is one of {listing(dict.fromkeys(names))}."
+    near = nearest(key, known)
+    return f"{shown(key)} is not an element of {shape.key}" + (f"; did you mean `{near}`?" if near else ".")
 
 
 def _article(key: str) -> str:
     return f"{'an' if key[0] in 'AEIOU' else 'a'} {key}"
-
-
-def _listing(names: Iterable[str]) -> str:
-    quoted = [f"`{name}`" for name in names]
-    return ", ".join(quoted[:12]) + (f" and {len(quoted) - 12} more" if len(quoted) > 12 else "")

@@ -17,10 +17,10 @@ from math import isfinite
 from typing import Any
 
 from fhir_server.validation import narrative
+from fhir_server.validation.words import kind, shown
 
 Fault = Callable[[Any], str | None]
 
-_SHOWN = 60
 _LONGEST = 1024 * 1024
 # Besides the control characters that R4 bars: what no XML document can carry, since all is served as XML too.
 _BARRED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -32,43 +32,14 @@ _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
 _ZONE = r"(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 
 
-def shown(value: Any) -> str:
-    """A value as a message quotes it: in backquotes, short, without what a terminal or XML could not show."""
-    text = value if isinstance(value, str) else _literal(value)
-    cut = text[:_SHOWN]
-    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
-    return f"`{visible}{'…' if len(text) > _SHOWN else ''}`"
-
-
-def kind(value: Any) -> str:
-    """What a JSON value is, for a sentence: "a list", "the number `5`"."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return shown(value)
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "a list"
-    return f"the text {shown(value)}" if isinstance(value, str) else f"the number {shown(value)}"
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int) and value.bit_length() > 256:
-        return "…"  # Python refuses to write out very long integers
-    return str(value)
-
-
 def _text(what: str, pattern: str) -> Fault:
     """The check of a type that is a JSON string of this form."""
-    form = re.compile(pattern)
+    fits = re.compile(pattern).fullmatch
 
     def fault(value: Any) -> str | None:
         if not isinstance(value, str):
             return _not_text(value)
-        return None if form.fullmatch(value) else f"{shown(value)} is not {what}"
+        return None if fits(value) else f"{shown(value)} is not {what}"
 
     return fault
 
@@ -82,7 +53,8 @@ def _characters(value: Any) -> str | None:
         return _not_text(value)
     if not value:
         return "is an empty string: leave the element out"
-    if _BARRED.search(value):
+    # What Python would print holds nothing that is barred, and most texts are such; to search them is the whole cost.
+    if not value.isprintable() and _BARRED.search(value):
         return f"{shown(value)} holds a control character (only tab, carriage return and line feed are allowed)"
     return None
 
@@ -99,17 +71,25 @@ def _xhtml(value: Any) -> str | None:
     return _characters(value) or narrative.fault(value)
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether it is a text without white space or anything else that asks for a second look, as most codes and URIs."""
+    return isinstance(value, str) and value.isprintable() and " " not in value and 0 < len(value) <= _LONGEST
+
+
 def _code(value: Any) -> str | None:
+    if _is_plain(value):
+        return None
     words = _string(value)
     if words:
         return words
-    # Most codes have no white space at all, and the search for it is the whole cost.
     if _SPACE.search(value) and not all(_SPACE.split(value)):
         return f"{shown(value)} is not a code (no space before or after it, and only single ones within)"
     return None
 
 
 def _uri(value: Any) -> str | None:
+    if _is_plain(value):
+        return None
     words = _string(value)
     if words:
         return words
@@ -152,13 +132,13 @@ def _decimal(value: Any) -> str | None:
 
 def _calendar(what: str, pattern: str) -> Fault:
     """The check of a type that holds a date: its form, then that the calendar has such a day."""
-    form = re.compile(pattern)
+    fits = re.compile(pattern).fullmatch
 
     def fault(value: Any) -> str | None:
         if not isinstance(value, str):
             return _not_text(value)
-        if not form.fullmatch(value):
-            if form.fullmatch(f"{value}Z"):
+        if not fits(value):
+            if fits(f"{value}Z"):
                 return f"{shown(value)} has a time but no zone: end it with `Z` or an offset such as `+01:00`"
             return f"{shown(value)} is not {what}"
         if value[8:10] > "28" and not _is_day(value):

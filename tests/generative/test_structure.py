@@ -13,6 +13,7 @@ from fhir_server.fhir import definitions
 from fhir_server.fhir.json import FhirDecimal
 from fhir_server.fhir.outcome import Issue, operation_outcome
 from fhir_server.fhir.types import TYPES
+from fhir_server.validation.bindings import Binding, binding
 from fhir_server.validation.elements import step
 from fhir_server.validation.structure import faults
 
@@ -71,7 +72,8 @@ GOOD: list[dict[str, Any]] = [
         "contained": [{"resourceType": "Organization", "id": "o", "name": "Cabinet", "telecom": [{"value": "01"}]}],
         "identifier": [{"system": "urn:oid:1.2.250.1.213.1.4.8", "value": "2", "period": {"start": "2020"}}],
         "active": True,
-        "name": [{"family": "Durand", "given": ["Zoé", "Anne"]}],
+        "gender": "female",
+        "name": [{"use": "official", "family": "Durand", "given": ["Zoé", "Anne"]}],
         "birthDate": "1975-08-30",
         "multipleBirthInteger": 2,
         "communication": [{"language": {"text": "fr"}, "preferred": True}],
@@ -124,7 +126,10 @@ def broken(draw: st.DrawFn, holder: dict[str, Any], structure: str, path: str) -
     key = draw(st.sampled_from(sorted(keys)))
     element = known[key]
     here = path + step(element)
-    kind = draw(st.sampled_from(["unknown", "null", "empty", "kind", "many", "choice", "missing"]))
+    kind = draw(st.sampled_from(["unknown", "null", "empty", "kind", "many", "choice", "missing", "code"]))
+    if kind == "code" and isinstance(bound := binding(element.binding), Binding):
+        holder[key] = draw(st.text().filter(lambda code: code not in bound.codes))
+        return here
     if kind == "choice" and element.choice:
         holder[
             draw(st.sampled_from([e.name for e in known.values() if e.choice == element.choice and e.name != key]))

@@ -14,6 +14,7 @@ from fhir_server.fhir.json import FhirDecimal
 from fhir_server.fhir.outcome import Issue, Unprocessable
 from fhir_server.fhir.types import TYPES
 from fhir_server.validation import elements, models
+from fhir_server.validation.bindings import Binding, binding
 from fhir_server.validation.structure import check, faults
 
 DIV = '<div xmlns="http://www.w3.org/1999/xhtml">%s</div>'
@@ -414,7 +415,7 @@ def test_a_string_may_be_a_megabyte():
 
 def full(structure: str, turn: int, depth: int = 0) -> dict[str, Any]:
     """An object with all that R4 lets it have, in one type of each choice; deep down, no more than a primitive."""
-    values: dict[str, list[Any]] = {"xhtml": [DIV % "x"]}
+    values: dict[str, list[Any]] = {"xhtml": [DIV % "x"], "language": ["fr", "fr-FR"], "currency": ["EUR"]}
     for type_, value in GOOD_PRIMITIVES:
         values.setdefault(type_[0].lower() + type_[1:], []).append(value)
     groups: dict[str, list[definitions.Element]] = {}
@@ -425,9 +426,14 @@ def full(structure: str, turn: int, depth: int = 0) -> dict[str, Any]:
         element = group[turn % len(group)]
         if depth > 2 and not element.min and not (element.primitive and element.name != "id"):
             continue
-        if element.primitive:
-            good = values["id" if element.name == "id" else element.type]
-            value: Any = good[turn % len(good)]
+        bound = binding(element.binding)
+        if isinstance(bound, Binding):
+            system, codes = next(iter(bound.systems.items()))
+            code = codes[turn % len(codes)]
+            value: Any = code if element.primitive else {"coding": [{"system": system, "code": code}]}
+        elif element.primitive:
+            good = values[element.name if bound or element.name == "id" else element.type]
+            value = good[turn % len(good)]
         elif element.structure == "Resource":
             value = {"resourceType": "Patient", "id": "x"}
         else:

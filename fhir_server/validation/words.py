@@ -1,0 +1,67 @@
+"""How a fault is put into words: what was received is quoted, and what would do is listed.
+
+>>> shown("\\n" + "x" * 100), kind(None), listing(["a", "b"]), nearest("Patiant", ["Patient", "Person"])
+('`\\\\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…`', 'null', '`a`, `b`', 'Patient')
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from typing import Any
+
+_SHOWN = 60
+_LISTED = 12
+#: A longer name is no misspelling of any.
+_LONGEST_NAME = 64
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it: in backquotes, short, without what a terminal or XML could not show."""
+    text = value if isinstance(value, str) else _literal(value)
+    cut = text[:_SHOWN]
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+    return f"`{visible}{'…' if len(text) > _SHOWN else ''}`"
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, for a sentence: "a list", "the number `5`"."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return shown(value)
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    return f"the text {shown(value)}" if isinstance(value, str) else f"the number {shown(value)}"
+
+
+def listing(names: Iterable[str]) -> str:
+    """The names, quoted; of many, the first and how many more there are."""
+    quoted = [f"`{name}`" for name in names]
+    return ", ".join(quoted[:_LISTED]) + (f" and {len(quoted) - _LISTED} more" if len(quoted) > _LISTED else "")
+
+
+def nearest(text: str, known: Collection[str]) -> str | None:
+    """The name that `text` may have been meant for."""
+    if len(text) > _LONGEST_NAME:
+        return None
+    folded = text.casefold()
+    for name in known:
+        if name.casefold() == folded:
+            return name
+    return next(iter(difflib.get_close_matches(text, known, 1, 0.7)), None)
+
+
+def sentence(name: str, words: str) -> str:
+    """What is wrong with the element of this name; words that begin with its value are set off from the name."""
+    return f"`{name}`{':' if words.startswith('`') else ''} {words}."
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "…"  # Python refuses to write out very long integers
+    return str(value)
