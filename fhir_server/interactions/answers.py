@@ -41,9 +41,14 @@ def written(
         return FhirResponse(status, None, headers, stored.updated)
     if wanted == "OperationOutcome":
         done = f"{stored.reference} is {'created' if created else 'kept'} as version {stored.version}."
-        outcome = operation_outcome([Issue("informational", done, severity="information")])
-        return FhirResponse(status, json.dumps(outcome), headers, stored.updated)
+        issues = [Issue("informational", done, severity="information"), *_warnings(repository, stored)]
+        return FhirResponse(status, json.dumps(operation_outcome(issues)), headers, stored.updated)
     return FhirResponse(status, stored.body if repository.may_read(stored) else None, headers, stored.updated)
+
+
+def _warnings(repository: Repository, stored: Stored) -> list[Issue]:
+    """What is to be said of the version that was written, to whoever may read it."""
+    return structure.warnings(json.parse(stored.body)) if stored.body and repository.may_read(stored) else []
 
 
 def body_of(request: FhirRequest, type: str) -> dict[str, Any]:

@@ -6,7 +6,12 @@ structure Patient.gendre `gendre` is not an element of Patient; did you mean `ge
 value Patient.birthDate `birthDate`: `2023-02-30` is not a date (YYYY, YYYY-MM or YYYY-MM-DD): there is no such day \
 in the calendar.
 
-R4: resource.html, json.html, datatypes.html, operationoutcome.html
+>>> for issue in warnings({"resourceType": "Patient", "meta": {"profile": ["http://example.org/patient"]}}):
+...     print(issue.severity, issue.code, *issue.expression, issue.diagnostics)
+warning not-found Patient.meta.profile[0] The profile `http://example.org/patient` is not known here: only what R4 \
+itself asks was checked.
+
+R4: resource.html, json.html, datatypes.html, operationoutcome.html, profiling.html
 """
 
 from __future__ import annotations
@@ -14,7 +19,15 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_server.fhir.outcome import Issue, Unprocessable
+from fhir_server.fhir.types import TYPES
 from fhir_server.validation import elements, models
+from fhir_server.validation.words import shown
+
+_BASE = "http://hl7.org/fhir/StructureDefinition/"
+#: What is checked of every resource: to claim it is nothing new.
+_BASE_PROFILES = frozenset(_BASE + type for type in ("Resource", "DomainResource", *TYPES))
+
+_SHOWN = 200  # of a URL the end tells most
 
 
 def faults(resource: dict[str, Any]) -> list[Issue]:
@@ -31,3 +44,21 @@ def check(resource: dict[str, Any]) -> None:
     issues = faults(resource)
     if issues:
         raise Unprocessable.of(issues)
+
+
+def warnings(resource: dict[str, Any]) -> list[Issue]:
+    """What whoever sent `resource`, which has no fault, should know: the profiles it claims that were not checked.
+
+    R4: resource.html#Meta.profile: a claim, which a server need not believe
+    """
+    claimed = resource.get("meta", {}).get("profile", [])
+    return [
+        Issue(
+            "not-found",
+            f"The profile {shown(profile, limit=_SHOWN)} is not known here: only what R4 itself asks was checked.",
+            (f"{resource['resourceType']}.meta.profile[{index}]",),
+            severity="warning",
+        )
+        for index, profile in enumerate(claimed)
+        if profile is not None and profile.partition("|")[0] not in _BASE_PROFILES
+    ]

@@ -16,12 +16,12 @@ _LISTED = 12
 _LONGEST_NAME = 64
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, *, limit: int = _SHOWN) -> str:
     """A value as a message quotes it: in backquotes, short, without what a terminal or XML could not show."""
     text = value if isinstance(value, str) else _literal(value)
-    cut = text[:_SHOWN]
+    cut = text[:limit]
     visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
-    return f"`{visible}{'…' if len(text) > _SHOWN else ''}`"
+    return f"`{visible}{'…' if len(text) > limit else ''}`"
 
 
 def kind(value: Any) -> str:

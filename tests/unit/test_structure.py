@@ -15,7 +15,7 @@ from fhir_server.fhir.outcome import Issue, Unprocessable
 from fhir_server.fhir.types import TYPES
 from fhir_server.validation import elements, models
 from fhir_server.validation.bindings import Binding, binding
-from fhir_server.validation.structure import check, faults
+from fhir_server.validation.structure import check, faults, warnings
 
 DIV = '<div xmlns="http://www.w3.org/1999/xhtml">%s</div>'
 OBSERVATION: dict[str, Any] = {
@@ -620,6 +620,41 @@ def test_every_supported_type_has_a_definition_and_a_model(type_):
     assert "nom" in elements.faults(resource)[0].diagnostics
     assert isinstance(models.faults({"resourceType": type_, "id": ["x"]}), list)
     assert models.faults({"resourceType": type_, "id": ["x"]})[0].expression == (f"{type_}.id",)
+
+
+FRENCH = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-ins"
+
+
+@pytest.mark.parametrize(
+    ("profiles", "unknown"),
+    [
+        (None, []),
+        (["http://hl7.org/fhir/StructureDefinition/Patient"], []),
+        (["http://hl7.org/fhir/StructureDefinition/Patient|4.0.1"], []),
+        ([FRENCH], [0]),
+        (["http://hl7.org/fhir/StructureDefinition/DomainResource", f"{FRENCH}|2.1.0", FRENCH], [1, 2]),
+        (["http://hl7.org/fhir/StructureDefinition/vitalsigns"], [0]),
+        ([None], []),
+    ],
+)
+def test_a_claimed_profile_that_is_not_known_is_a_warning_and_no_fault(profiles, unknown):
+    """R4: resource.html#Meta.profile"""
+    meta: dict[str, Any] = {"versionId": "1"}
+    if profiles:
+        meta["profile"] = profiles
+    if profiles == [None]:
+        meta["_profile"] = [ABSENT]
+    patient = {"resourceType": "Patient", "meta": meta}
+
+    assert faults(patient) == []
+    issues = warnings(patient)
+    assert [issue.expression for issue in issues] == [(f"Patient.meta.profile[{index}]",) for index in unknown]
+    assert {(issue.severity, issue.code) for issue in issues} <= {("warning", "not-found")}
+    assert all(f"`{profiles[place]}`" in issue.diagnostics for issue, place in zip(issues, unknown, strict=True))
+
+
+def test_a_resource_without_meta_claims_nothing():
+    assert warnings({"resourceType": "Patient"}) == []
 
 
 SECOND_OPINIONS = [
