@@ -169,17 +169,13 @@ def _write(response: FhirResponse, query: str, request_id: str) -> Response:
         media_type = negotiation.format_of(asked, request.headers.get("Accept"))
         pretty = any(name == "_pretty" and value != "false" for name, value in asked)
         body = negotiation.write(body, media_type, pretty)
-    written = Response(body, response.status)
+    headers |= {"X-Request-Id": request_id, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    if body is not None:
+        charset = "; charset=utf-8" if media_type in (negotiation.JSON, negotiation.XML) else ""
+        headers["Content-Type"] = media_type + charset
+    written = Response(body, response.status, headers)
     if body is None:
         written.headers.pop("Content-Type", None)
-    else:
-        charset = "; charset=utf-8" if media_type in (negotiation.JSON, negotiation.XML) else ""
-        written.headers["Content-Type"] = media_type + charset
-    for name, value in headers.items():
-        written.headers[name] = value
-    written.headers["X-Request-Id"] = request_id
-    written.headers["Cache-Control"] = "no-store"
-    written.headers["X-Content-Type-Options"] = "nosniff"
     return written
 
 

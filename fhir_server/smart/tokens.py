@@ -71,11 +71,8 @@ class Tokens:
         What comes along has not been decided on: it is for the repository to hold against the decision.
         Raises Unauthorized for a token that is not known or has expired.
         """
-        steps: list[dict[str, Any]] = [{"$match": {"_id": _hash(token)}}]
-        if along:
-            steps.append({"$unionWith": {"coll": along[0], "pipeline": [{"$match": {"_id": along[1]}}]}})
         with answering():
-            found = list(self._tokens.aggregate(steps))
+            found = self._found(_hash(token), along)
         kept = found[0] if found and "scope" in found[0] else None
         if kept is None or kept["expires_at"] <= self._clock():
             raise Unauthorized(
@@ -86,6 +83,14 @@ class Tokens:
         if along:
             prefetched[along] = read_current(along[0], found[1]) if len(found) > 1 else None
         return _actor(kept), prefetched
+
+    def _found(self, hash: str, along: tuple[str, str] | None) -> list[dict[str, Any]]:
+        """The token, if there is one, and behind it the resource."""
+        if along is None:
+            kept = self._tokens.find_one({"_id": hash})
+            return [kept] if kept else []
+        resource = {"$unionWith": {"coll": along[0], "pipeline": [{"$match": {"_id": along[1]}}]}}
+        return list(self._tokens.aggregate([{"$match": {"_id": hash}}, resource]))
 
 
 def _actor(kept: dict[str, Any]) -> Actor:

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.index import OF_THE_DOCUMENT
-from fhir_server.search.parameters import parameters, several_records
+from fhir_server.search.parameters import FEWER, parameters, several_records
 from fhir_server.storage.documents import HISTORY
 
 #: (field, direction) of each part of the index.
@@ -33,7 +33,8 @@ def of_type(type: str) -> dict[str, Keys]:
         date = offered.get(PRIMARY_DATE)
         by_date = ((f"dates.{PRIMARY_DATE}.low", 1),) if date and not date.repeated else ()
         found["owner"] = (("owner", 1), ("_id", 1))
-        found["owner_tokens"] = (("owner", 1), ("tokens", 1), *by_date)
+        if type not in FEWER:
+            found["owner_tokens"] = (("owner", 1), ("tokens", 1), *by_date)
         if several_records(type):
             found["others"] = (("others", 1), ("_id", 1))
     for parameter in offered.values():

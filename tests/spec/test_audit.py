@@ -421,7 +421,7 @@ def test_a_record_is_read_and_found(served: Served, operator: Caller, event: tup
     assert caller.get(reference) == resource
     assert caller.get(f"{reference}/_history/1") == resource
     assert reference in ids(caller.get(f"AuditEvent?patient={id}"))
-    assert reference in ids(caller.get("AuditEvent?action=R&outcome=0"))
+    assert reference in ids(caller.get(f"AuditEvent?agent=Patient/{id}"))
     _, other = served.patient()
     assert other("GET", reference).status_code == 404
     assert reference not in ids(other.get("AuditEvent?_count=1000"))

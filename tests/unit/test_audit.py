@@ -1,0 +1,33 @@
+"""What is kept beside an AuditEvent to find it by is what the index would make of it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from fhir_server import audit
+from fhir_server.access import Actor
+from fhir_server.fhir import json
+from fhir_server.search.index import entry
+
+ACTORS = [
+    None,
+    Actor("operator", "operator", ()),
+    Actor("patient", "Patient/p", (), patient="p"),
+    Actor("professional", "Practitioner/d", (), practitioner="d"),
+]
+
+
+@pytest.mark.parametrize("patient", [None, "p", "q"])
+@pytest.mark.parametrize("actor", ACTORS)
+def test_an_audit_record_is_indexed_as_any_resource_is(actor, patient):
+    """The short way of audit.index_entry and the walk of search.index agree"""
+    trail = audit.Trail("read", "GET", "/Observation/1")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    made = audit.event(trail, actor, id="1", now=now, interaction="read", versions={}, patient=patient)
+
+    walked = entry("AuditEvent", json.parse(made.body or b""))
+
+    assert sorted(made.entry["tokens"]) == sorted(walked["tokens"])
+    assert {name: made.entry.get(name) for name in ("owner", "others", "dates")} == {
+        name: walked.get(name) for name in ("owner", "others", "dates")
+    }
