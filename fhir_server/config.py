@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 PREFIX = "FHIR_SERVER_"
 
@@ -37,16 +39,30 @@ def _flag(text: str) -> bool:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or int(text) == 0:
         raise ValueError("expected a whole number above 0")
-    return number
+    return int(text)
 
 
 def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("expected an http:// or https:// URL")
     return text.rstrip("/")
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("expected a time zone such as Europe/Paris") from None
+    return text
+
+
+def _database(text: str) -> str:
+    if not text or len(text.encode()) > 63 or any(character in text for character in '/\\. "$*<>:|?\0'):
+        raise ValueError("expected a name of a database, of letters, digits, `-` and `_`")
+    return text
 
 
 SETTINGS = (
@@ -56,11 +72,11 @@ SETTINGS = (
         None,
         "MongoDB to use as given (replica set or sharded); without it, one under the data dir.",
     ),
-    Setting("mongodb_database", str, "fhir", "Name of the database."),
+    Setting("mongodb_database", _database, "fhir", "Name of the database."),
     Setting(
         "base_url", _url, None, "Fixes every absolute URL, without `/fhir`; default http://HOST:PORT of the command."
     ),
-    Setting("timezone", str, "Europe/Paris", "Zone of dates written without one."),
+    Setting("timezone", _zone, "Europe/Paris", "Zone of dates written without one."),
     Setting("max_body_bytes", _positive, 16_000_000, "Largest request body; beyond it 413."),
     Setting("max_bundle_entries", _positive, 5_000, "Largest batch or transaction; beyond it 413."),
     Setting("max_count", _positive, 1_000, "Largest page of a search or a history."),

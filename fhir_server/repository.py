@@ -228,6 +228,8 @@ class Repository:
                 found = inside.match(type, if_none_exist)
                 existing = unit.read(type, found.id) if found else None
                 if existing:
+                    if inside._trail.interaction == "create":
+                        inside._trail.interaction = "search-type"  # nothing is created: the record says what was done
                     inside._trail.disclose([existing])
                     return existing, False
             return inside._put(type, id or self._around.new_id(), resource, "POST", None, 0, "create"), True

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 import structlog
+from pymongo.errors import PyMongoError
 
 from fhir_server import __version__, config
 from fhir_server.cli import demo, load, serve, token
@@ -27,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for command in COMMANDS:
         command.add_to(commands)
     arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         settings = config.from_environ(os.environ)
         _configure_log(settings.log_level)
@@ -34,9 +37,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (ConfigError, StartError, FhirError, serve.Taken) as error:
         print(f"fhir-server: {error}", file=sys.stderr)
         sys.exit(1)
+    except PyMongoError as error:
+        print(f"fhir-server: MongoDB refused: {str(error).splitlines()[0][:300]}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("fhir-server: stopped.", file=sys.stderr)
         sys.exit(130)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Unwind, so that what was opened is closed; once gunicorn runs, it listens to the signals itself."""
+    sys.exit(128 + number)
 
 
 def _configure_log(level: str) -> None:

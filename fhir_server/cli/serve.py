@@ -64,7 +64,6 @@ def serve(
 
     before is called with the base url and the database's URI before the workers start; welcome when they have.
     """
-    signal.signal(signal.SIGTERM, _stop)
     _refuse_taken(arguments.host, arguments.port)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(arguments.host, arguments.host)  # noqa: S104 - not bound here
     base_url = settings.base_url or f"http://{host}:{arguments.port}"
@@ -86,11 +85,6 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} workers answer nobody")
     return number
-
-
-def _stop(number: int, frame: Any) -> None:
-    """Unwind, so that what was opened is closed; once gunicorn runs, it listens to the signals itself."""
-    sys.exit(128 + number)
 
 
 def _refuse_taken(host: str, port: int) -> None:

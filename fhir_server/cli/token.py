@@ -17,8 +17,7 @@ from fhir_server.fhir.outcome import BadRequest
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage.store import Store
 
-#: Emergency access lasts at most an hour, whoever asks.
-EMERGENCY_SECONDS = 3600
+LONGEST_SECONDS = 365 * 24 * 3600
 DEFAULT_SECONDS = 3600
 
 
@@ -70,8 +69,8 @@ def _actor(arguments: argparse.Namespace) -> Actor:
         raise BadRequest("A patient/ scope needs --patient.")
     if any(scope.context == "user" for scope in scopes) and not (arguments.patient or arguments.practitioner):
         raise BadRequest("A user/ scope needs --patient or --practitioner.")
-    if arguments.ttl <= 0:
-        raise BadRequest(f"--ttl {arguments.ttl}: a token lives for one second at least.")
+    if not 0 < arguments.ttl <= LONGEST_SECONDS:
+        raise BadRequest(f"--ttl {arguments.ttl}: a token lives from one second to a year, {LONGEST_SECONDS} seconds.")
     if arguments.mode != "normal":
         raise BadRequest(f"--mode {arguments.mode} is not offered yet.")
     if arguments.practitioner:
