@@ -39,6 +39,8 @@ PATIENCE = 10.0
 #: A total is counted up to here; a larger result has none.  R4: bundle.html total is optional
 COUNTED = 10_000
 
+_TOO_LARGE = "The resource is too large to be kept: 16 MB with its index."
+_BSON_OBJECT_TOO_LARGE = 10334
 _SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1}
 _MAJORITY = WriteConcern("majority", j=True)
 
@@ -55,7 +57,12 @@ def answering() -> Iterator[None]:
     except (errors.ExecutionTimeout, errors.NetworkTimeout) as error:
         raise Unavailable("The query took too long; narrow it, or try again.", headers={"Retry-After": "5"}) from error
     except errors.DocumentTooLarge as error:
-        raise TooLarge("The resource is too large to be kept: 16 MB with its index.") from error
+        raise TooLarge(_TOO_LARGE) from error
+    except errors.OperationFailure as error:
+        # A few kilobytes over the limit, the client lets it pass and the server refuses it.
+        if error.code != _BSON_OBJECT_TOO_LARGE:
+            raise
+        raise TooLarge(_TOO_LARGE) from error
     except errors.ConnectionFailure as error:
         if error.has_error_label("TransientTransactionError"):
             raise
