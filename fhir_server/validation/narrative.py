@@ -68,7 +68,8 @@ def fault(div: str) -> str | None:
         depth -= 1
 
     parser.StartElementHandler = start
-    parser.EndElementHandler = end
+    if div.count("<") > _MAX_DEPTH:  # with fewer tags it cannot be too deep, and to hear of each end costs most
+        parser.EndElementHandler = end
     parser.StartDoctypeDeclHandler = _refuse_doctype
     parser.XmlDeclHandler = parser.ProcessingInstructionHandler = _refuse_instruction
     try:

@@ -560,6 +560,13 @@ def test_a_narrative_is_well_formed_and_runs_nothing(div, words):
     assert words in issue.diagnostics
 
 
+@pytest.mark.parametrize(
+    "content", ["<b>x</b>" * 200, "<b>" * 99 + "</b>" * 99, "<b>" * 99 + "<i/>" * 99 + "</b>" * 99]
+)
+def test_a_narrative_may_be_as_long_as_it_likes_and_deep(content):
+    assert faults({"resourceType": "Patient", "text": {"status": "additional", "div": DIV % content}}) == []
+
+
 def test_all_faults_are_reported_in_the_order_of_the_text():
     resource = {"resourceType": "Patient", "gender": 1, "foo": 1, "birthDate": "x", "contact": [{"nom": 1}, {}]}
     assert [issue.expression[0] for issue in faults(resource)] == [
