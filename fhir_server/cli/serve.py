@@ -20,6 +20,7 @@ from pymongo.errors import PyMongoError
 from fhir_server import app
 from fhir_server.cli.arguments import add_data_dir, port
 from fhir_server.config import Settings
+from fhir_server.fhir.types import TYPES
 from fhir_server.rest.worker import Worker
 from fhir_server.storage.connection import StartError, connect, open_database
 from fhir_server.storage.sessions import end_sessions
@@ -73,6 +74,7 @@ def serve(
         with connect(opened.uri) as client:
             app.prepare(client, settings)
         before(base_url, opened.uri)
+        models.load(TYPES)
         _Gunicorn(arguments, settings, base_url, opened.uri, lambda: welcome(base_url, opened.uri)).run()
     finally:
         # A worker that exits unwinds this stack too: it is a fork of the master.

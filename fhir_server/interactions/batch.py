@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from fhir_server.fhir import bundle, references
+from fhir_server.fhir import bundle, json, references
 from fhir_server.fhir.bundle import Request
 from fhir_server.fhir.dates import instant
 from fhir_server.fhir.http import FhirRequest, FhirResponse, query_of, read_http_date
@@ -142,7 +142,9 @@ class _Transaction:
         if entry.resource is None:
             return None
         wanted = dict(moved)
-        for found in references.walk_references(entry.resource):
+        # A conditional reference has a question mark; most resources have none anywhere.
+        conditional = b"?" in json.dumps(entry.resource)
+        for found in references.walk_references(entry.resource) if conditional else ():
             asked = references.parse(found.value, self._base)
             if found.type == "Reference" and asked.query is not None and asked.type is not None:
                 wanted[found.value] = self._conditional(entry, found, asked.type, asked.query, ordered, identities)

@@ -6,6 +6,7 @@ model is imported when its type first comes: the first costs 20 MB and 0.2 s, al
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fhir_server.fhir import definitions
@@ -27,6 +28,14 @@ _CHOICE_MISSING = "Value error, Expect any of field value from this list"
 #: that repeats and has `_x` ("'list' object has no attribute 'extension'").  The walk has judged these alone.
 _STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _OF_STRUCTURE = ("list_", "dict_", "model_", "too_", "is_instance")
+
+
+def load(types: Iterable[str]) -> None:
+    """Import the models of these types now: a process that forks shares them, and no first request waits for them."""
+    from fhir.resources.R4B import get_fhir_model_class
+
+    for type in types:
+        get_fhir_model_class(type)
 
 
 def faults(resource: dict[str, Any]) -> list[Issue]:
