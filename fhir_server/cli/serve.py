@@ -24,6 +24,7 @@ from fhir_server.fhir.types import TYPES
 from fhir_server.rest.worker import Worker
 from fhir_server.storage.connection import StartError, connect, open_database
 from fhir_server.storage.sessions import end_sessions
+from fhir_server.validation import models
 
 THREADS = 8
 _PAUSE_SECONDS = 0.5
