@@ -28,6 +28,7 @@ from fhir_server.cli.arguments import add_data_dir
 from fhir_server.cli.load_crew import Alone, Crew, Workers, processes_for
 from fhir_server.cli.load_progress import Progress, no_progress, progress_on
 from fhir_server.config import Settings
+from fhir_server.fhir.outcome import FhirError, Unavailable
 from fhir_server.loading.sources import Source, SourceError, find, pieces
 from fhir_server.loading.tally import Fate, Severity, Tally
 from fhir_server.loading.waiting import WaitingRoom
@@ -53,11 +54,12 @@ class Summary:
     unreadable: list[str] = field(default_factory=list)
     seconds: float = 0.0
     stopped: bool = False
+    broken: str | None = None
 
     @property
     def failed(self) -> bool:
         """Whether anything could not be loaded that was meant to be."""
-        return bool(self.unreadable) or self.tally.faults() > 0
+        return bool(self.unreadable) or self.broken is not None or self.tally.faults() > 0
 
     @property
     def kept(self) -> int:
@@ -95,7 +97,8 @@ def load(client: MongoClient, settings: Settings, paths: list[Path], *, base: st
     """
     What came of loading `paths` in this process, into the prepared database of `client`.
 
-    base: this server's own, as absolute references to it have it.  quiet: without progress.
+    base: this server's own, as absolute references to it have it.  quiet: without progress.  Raises Unavailable when
+    the store goes away, KeyboardInterrupt when it is stopped; what is loaded by then stays.
     """
     sources, faults = find(paths)
     stop = threading.Event()
@@ -103,7 +106,9 @@ def load(client: MongoClient, settings: Settings, paths: list[Path], *, base: st
     with _stopped_by_interrupt(stop):
         alone = Alone(Loader(app.surroundings(client, settings, base), stop.is_set))
         summary = _load(alone, sources, faults, stop, progress)
-    if quiet and summary.stopped:
+    if summary.broken:
+        raise Unavailable(summary.broken)
+    if summary.stopped:
         raise KeyboardInterrupt
     return summary
 
@@ -134,25 +139,28 @@ def _load(
     began = time.monotonic()
     names: dict[str, str] = {}
     roots: set[str] = set()
+
+    def take(done: Done) -> None:
+        summary.tally.add(done.tally)
+        room.add(done.waiting)
+        names.update(done.names)
+        roots.update(done.roots)
+
+    def failed(error: SourceError) -> None:
+        summary.unreadable.append(str(error))
+
     with progress(sum(source.size for source in sources)) as advance, WaitingRoom() as room:
-
-        def take(done: Done) -> None:
-            summary.tally.add(done.tally)
-            room.add(done.waiting)
-            names.update(done.names)
-            roots.update(done.roots)
-
-        def failed(error: SourceError) -> None:
-            summary.unreadable.append(str(error))
-
-        for first in (True, False):
-            group = (source for source in sources if source.first == first)
-            for piece, done in workers.work(pieces(group, failed), stop.is_set):
-                take(done)
-                advance(piece.advance, done.tally)
-        for done in workers.settle(room.handfuls(), names, roots, stop.is_set):
-            summary.tally.add(done.tally)
-            advance(0, done.tally)
+        try:
+            for first in (True, False):
+                group = (source for source in sources if source.first == first)
+                for piece, done in workers.work(pieces(group, failed), stop.is_set):
+                    take(done)
+                    advance(piece.advance, done.tally)
+            for done in workers.settle(room.handfuls(), names, roots, stop.is_set):
+                summary.tally.add(done.tally)
+                advance(0, done.tally)
+        except FhirError as error:
+            summary.broken = str(error)
     summary.stopped = stop.is_set()
     summary.seconds = time.monotonic() - began
     return summary
@@ -200,8 +208,8 @@ def _say(summary: Summary, say: Callable[[str], None] = print) -> None:
         f"\n{tally.of('created')} loaded, {tally.of('updated')} updated, {tally.of('unchanged')} already there, "
         f"{tally.of('faulty')} faulty, in {summary.seconds:.1f} s ({rate:.0f}/s)"
     )
-    if summary.stopped:
-        say("Stopped. Run the same command again to go on from here.")
+    if summary.stopped or summary.broken:
+        say(f"{summary.broken or 'Stopped.'} Run the same command again to go on from here.")
 
 
 def _table(tally: Tally) -> Table:

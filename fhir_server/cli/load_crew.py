@@ -17,7 +17,7 @@ from fhir_server.loading.work import Done, Loader
 
 #: Below this many bytes, further processes are not worth their start.
 WORTH = 4_000_000
-MOST = 4
+MOST = 8
 
 Stopped = Callable[[], bool]
 
@@ -136,7 +136,7 @@ class Crew:
             try:
                 done = ready.recv()
             except (EOFError, OSError):
-                raise Unavailable("A process of the load has ended; run the same command again to go on.") from None
+                raise Unavailable("A process of the load has ended.") from None
             if isinstance(done, str):
                 raise Unavailable(done)
             idle.append(ready)
@@ -157,10 +157,16 @@ def _member(
         while True:
             try:
                 method, arguments = connection.recv()
-            except EOFError:
+                connection.send(_outcome(loader, method, arguments))
+            except (EOFError, BrokenPipeError):
+                # Nobody waits for it any more; what is written, the next load finds.
                 return
-            try:
-                connection.send(getattr(loader, method)(*arguments))
-            except FhirError as error:
-                connection.send(str(error))
-                return
+
+
+def _outcome(loader: Loader, method: str, arguments: tuple[Any, ...]) -> Done | str:
+    """What came of a piece, or why the store did not take it."""
+    try:
+        done: Done = getattr(loader, method)(*arguments)
+    except FhirError as error:
+        return str(error)
+    return done

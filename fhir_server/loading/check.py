@@ -35,9 +35,9 @@ class Check:
             raise Unprocessable.of(issues)
 
 
-def shape(value: Any) -> Hashable:
+def shape(value: Any) -> Any:
     """
-    The elements of a value, and the kinds of their values; how often a list repeats one says nothing.
+    The elements of a value, and the kinds of their values, hashable; how often a list repeats one says nothing.
 
     >>> shape({"a": [{"b": 1}, {"b": 2}]}) == shape({"a": [{"b": 3}]})
     True

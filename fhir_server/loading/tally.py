@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +11,7 @@ from fhir_server.fhir.outcome import FhirError
 
 Severity = Literal["error", "warning"]
 #: What can come of a resource.
-Fate = Literal["created", "updated", "unchanged", "faulty", "not kept", "left"]
+Fate = Literal["created", "updated", "unchanged", "faulty", "not kept"]
 
 #: So many kinds of faults are told apart; the others are counted together.
 KINDS = 500
@@ -92,11 +91,3 @@ class Tally:
             known.count += group.count
         else:
             self.groups[kind] = Group(group.count, group.message, group.place)
-
-
-def total(tallies: Iterable[Tally]) -> Tally:
-    """All of them added up."""
-    whole = Tally()
-    for tally in tallies:
-        whole.add(tally)
-    return whole

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -29,7 +28,6 @@ class WaitingRoom:
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=8_000_000)  # noqa: SIM115 - closed by __exit__
-        self.types: Counter[str] = Counter()
 
     def __enter__(self) -> WaitingRoom:
         return self
@@ -40,7 +38,6 @@ class WaitingRoom:
     def add(self, waiting: Iterable[Waiting]) -> None:
         """Let these wait."""
         for each in waiting:
-            self.types[each.type] += 1
             self._file.write(orjson.dumps({**asdict(each), "body": each.body.decode()}) + b"\n")
 
     def handfuls(self) -> Iterator[list[Waiting]]:

@@ -87,8 +87,7 @@ class Loader:
         missing: dict[str, str | None] = {}
         for each in waiting:
             if self._stopped():
-                self._done.tally.count(each.type, "left")
-                continue
+                break
             resource = json.parse(each.body)
             for text in each.wanted:
                 if _MARKS.split(text, 1)[0] in mapping or text in mapping:
