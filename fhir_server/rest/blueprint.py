@@ -6,6 +6,7 @@ Everything it needs is handed to it.  No answer leaves before its audit record i
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 import secrets
 import traceback
@@ -64,7 +65,7 @@ def blueprint(
     @rest.route("/<path:path>", methods=METHODS)
     def serve(path: str) -> Response:
         asked_id = request.headers.get("X-Request-Id", "")
-        request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else secrets.token_hex(8)
+        request_id = asked_id if _REQUEST_ID.fullmatch(asked_id) else _name()
         query = request.query_string.decode("utf-8", "replace")
         trail = Trail("", request.method, "/" + path, query, request.remote_addr, request_id)
         try:
@@ -112,6 +113,11 @@ def blueprint(
 #: A Binary holds whatever was deposited: no browser is to run it as a page of ours.  R4: security.html#binary
 _CONTENT_OF_OTHERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Content-Disposition": "attachment"}
 _TOO_LARGE = "The body is larger than this server reads (FHIR_SERVER_MAX_BODY_BYTES)."
+
+
+def _name() -> str:
+    """A name for a request whose client gave it none."""
+    return f"{random.getrandbits(64):016x}"  # noqa: S311 - no secret
 
 
 def unforeseen(error: Exception) -> FhirError:

@@ -5,10 +5,13 @@ A parameter that is advertised and has no index is a failed start: `missing` nam
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 from pymongo import IndexModel
 from pymongo.database import Database
+from pymongo.errors import CollectionInvalid, OperationFailure
 
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.index import OF_THE_DOCUMENT
@@ -18,6 +21,7 @@ from fhir_server.storage.documents import HISTORY
 #: (field, direction) of each part of the index.
 Keys: TypeAlias = tuple[tuple[str, int], ...]
 
+_NAMESPACE_EXISTS = 48
 #: The date that a patient's resources of a type are looked up by, right behind the code.
 PRIMARY_DATE = "date"
 
@@ -61,11 +65,23 @@ def create(database: Database) -> None:
     there = set(database.list_collection_names())
     for name, indexes in _all().items():
         if name not in there:
-            database.create_collection(name)
+            # Another command that starts at the same moment may be the one to make it.
+            with suppress(CollectionInvalid), _made_meanwhile():
+                database.create_collection(name)
         known = set(database[name].index_information())
         models = [_model(index, keys) for index, keys in indexes.items() if index not in known]
         if models:
             database[name].create_indexes(models)
+
+
+@contextmanager
+def _made_meanwhile() -> Iterator[None]:
+    """Pass over MongoDB's word that the collection exists."""
+    try:
+        yield
+    except OperationFailure as error:
+        if error.code != _NAMESPACE_EXISTS:
+            raise
 
 
 def missing(database: Database) -> list[str]:

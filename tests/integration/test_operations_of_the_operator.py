@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,12 @@ def test_the_first_leaves_and_the_second_goes_on(stopped: Server) -> None:
 
         assert second.stop() == 0
         nothing_is_left(second, database)
+
+
+def test_commands_that_start_together_prepare_one_database(tmp_path: Path) -> None:
+    """DESIGN 3: several commands may share one data dir, from their first moment on"""
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: run("token", "--scope", "system/*.r", "--data-dir", tmp_path / "d"), range(4)))
+
+    assert [each.returncode for each in made] == [0, 0, 0, 0], [each.stderr for each in made]
+    assert len({each.stdout for each in made}) == 4
