@@ -1,7 +1,8 @@
-"""gunicorn's worker, answering in FHIR what gunicorn itself refuses: a request line or a header that is none."""
+"""gunicorn's worker, as this server wants it."""
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -12,9 +13,22 @@ from gunicorn.workers.gthread import ThreadWorker
 from fhir_server.fhir import json
 from fhir_server.fhir.outcome import Issue, operation_outcome
 
+#: How much slower a connection makes a worker, and how many of them count: a millisecond in all.
+SECONDS_EACH, MOST_COUNTED = 0.000125, 8
+
 
 class Worker(ThreadWorker):
-    """A worker with threads."""
+    """
+    A worker with threads.
+
+    It answers in FHIR what gunicorn itself refuses: a request line or a header that is none.  And it is the slower to
+    take a connection the more it has, so that the few that a client keeps open do not all end at one worker.
+    """
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection, if no worker with fewer of them was quicker."""
+        time.sleep(min(self.nr_conns, MOST_COUNTED) * SECONDS_EACH)
+        super().accept(listener)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Send an OperationOutcome; the connection is over, whatever the socket says to that."""
