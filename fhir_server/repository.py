@@ -7,7 +7,7 @@ can forget a step.  What may not be seen and what is not there are the same answ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Literal, TypeVar
 
@@ -567,8 +567,7 @@ class Repository:
         _refuse_in_other_records(self.decide("delete", existing.type), existing)
         _hold(if_match, existing)
         updated = max(self._around.clock(), existing.updated + MILLISECOND)
-        gone = replace(
-            existing,
+        gone = existing._replace(
             version=existing.version + 1,
             updated=updated,
             body=None,

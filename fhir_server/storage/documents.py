@@ -22,9 +22,8 @@ A collection per resource type holds current versions, under the resource's own 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_server.search.expression import Entry
 
@@ -32,8 +31,7 @@ HISTORY = "_history"
 CONDITIONAL = "_conditional"
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """One version of one resource, as it is kept.  `body` is None on the version that a delete makes."""
 
     type: str
@@ -44,7 +42,7 @@ class Stored:
     method: str = "PUT"
     depositor: str | None = None
     origin: str | None = None
-    entry: Entry = field(default_factory=dict, compare=False)
+    entry: Entry = {}  # nobody changes an entry, so that all can share the empty one
 
     @property
     def reference(self) -> str:

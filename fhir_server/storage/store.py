@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pymongo import DeleteOne, InsertOne, MongoClient, ReplaceOne, UpdateOne, WriteConcern, errors
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.fhir.outcome import Conflict, FhirError, TooLarge, Unavailable
@@ -76,6 +77,13 @@ class Store:
         self._client = client
         self.database = client[name]
         self._timeout = query_timeout_ms
+        self._collections: dict[str, Collection] = {}
+
+    def collection(self, name: str) -> Collection:
+        """The collection of this name: made once, since it is asked for by every request."""
+        if name not in self._collections:
+            self._collections[name] = self.database[name]
+        return self._collections[name]
 
     def prepare(self) -> None:
         """Create collections and indexes; RuntimeError if an advertised parameter has none."""
@@ -87,13 +95,13 @@ class Store:
     def read(self, type: str, id: str, *, session: ClientSession | None = None) -> Stored | None:
         """The current version, if there is one.  Whoever calls must hold it against the decision."""
         with answering():
-            found = self.database[type].find_one({"_id": id}, session=session)
+            found = self.collection(type).find_one({"_id": id}, session=session)
         return read_current(type, found) if found else None
 
     def version(self, type: str, id: str, version: int, *, session: ClientSession | None = None) -> Stored | None:
         """One version, a deletion's too.  Whoever calls must hold it against the decision."""
         with answering():
-            found = self.database[HISTORY].find_one({"_id": history_key(type, id, version)}, session=session)
+            found = self.collection(HISTORY).find_one({"_id": history_key(type, id, version)}, session=session)
         if found:
             return read_history(found)
         # What the server writes of itself (AuditEvent) has one version and no history.
@@ -103,7 +111,7 @@ class Store:
     def last_version(self, type: str, id: str, *, session: ClientSession | None = None) -> Stored | None:
         """The newest version, a deletion's too."""
         with answering():
-            found = self.database[HISTORY].find_one(_instance(type, id), sort=[("_id", -1)], session=session)
+            found = self.collection(HISTORY).find_one(_instance(type, id), sort=[("_id", -1)], session=session)
         return read_history(found) if found else None
 
     def find(
@@ -121,7 +129,7 @@ class Store:
         if after is not None:
             query = {"$and": [query, {"_id": {"$gt": after}}]}
         with answering():
-            found = self.database[type].find(query, _SERVED, session=session, max_time_ms=self._timeout)
+            found = self.collection(type).find(query, _SERVED, session=session, max_time_ms=self._timeout)
             return [read_current(type, document) for document in found.sort("_id", 1).limit(limit)]
 
     def count(
@@ -166,7 +174,7 @@ class Store:
             moment, key = after
             page = [*terms, {"$or": [{"updated": {"$lt": moment}}, {"updated": moment, "_id": {"$lt": key}}]}]
         with answering():
-            found = self.database[HISTORY].find({"$and": page} if page else {}, max_time_ms=self._timeout)
+            found = self.collection(HISTORY).find({"$and": page} if page else {}, max_time_ms=self._timeout)
             versions = [read_history(d) for d in found.sort([("updated", -1), ("_id", -1)]).limit(limit)]
         return versions, self._count(HISTORY, whole, None)
 
@@ -231,7 +239,7 @@ class Store:
     def _count(self, name: str, query: Filter, session: ClientSession | None, *, exactly: bool = False) -> int | None:
         bound = {} if exactly else {"limit": COUNTED + 1}
         with answering():
-            found = self.database[name].count_documents(query, maxTimeMS=self._timeout, session=session, **bound)
+            found = self.collection(name).count_documents(query, maxTimeMS=self._timeout, session=session, **bound)
         return found if exactly or found <= COUNTED else None
 
 
@@ -260,17 +268,19 @@ class Unit:
         return self._store.last_version(type, id, session=self._session)
 
     def newest(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
-        """The last version, a deletion's too, of each (type, id) that ever was; a few hundred are asked for at a time."""
+        """The last version, a deletion's too, of each (type, id) that ever was; a few hundred are asked at a time."""
         self.flush()
         ids: dict[str, list[str]] = {}
         for type, id in keys:
             ids.setdefault(type, []).append(id)
         found: dict[tuple[str, str], Stored] = {}
         for type, wanted in ids.items():
-            current = self._store.database[type].find({"_id": {"$in": wanted}}, session=self._session)
+            current = self._store.collection(type).find({"_id": {"$in": wanted}}, session=self._session)
             found.update({(type, document["_id"]): read_current(type, document) for document in current})
         firsts = [history_key(type, id, 1) for type in ids for id in ids[type] if (type, id) not in found]
-        deleted = self._store.database[HISTORY].find({"_id": {"$in": firsts}}, {"type": 1, "id": 1}, session=self._session)
+        deleted = self._store.collection(HISTORY).find(
+            {"_id": {"$in": firsts}}, {"type": 1, "id": 1}, session=self._session
+        )
         for document in list(deleted):
             last = self.last_version(document["type"], document["id"])
             if last:
@@ -294,7 +304,7 @@ class Unit:
 
     def meet(self, criteria: str) -> None:
         """Make every other transaction that meets at the same criteria wait its turn or run again."""
-        self._store.database[CONDITIONAL].update_one(
+        self._store.collection(CONDITIONAL).update_one(
             {"_id": criteria}, {"$inc": {"turn": 1}}, upsert=True, session=self._session
         )
         self.wrote = True
@@ -327,7 +337,7 @@ class Unit:
         """Send the writes that wait.  Raises Retry if a current version is no longer the one that was read."""
         pending, self._pending = self._pending, {}
         for name, changes in pending.items():
-            collection = self._store.database[name]
+            collection = self._store.collection(name)
             done = collection.bulk_write(changes, session=self._session)
             expected = sum(1 for change in changes if not isinstance(change, InsertOne))
             if done.matched_count + done.deleted_count != expected and name != HISTORY:
