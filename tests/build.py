@@ -37,6 +37,35 @@ _CONCEPT, _REFERENCE, _URL = {"text": "a"}, {"display": "a"}, "http://a.example"
 _NAMED = {"name": "A", "status": "draft"}
 #: What each type must have, besides its name; a type that is not here need not have anything.
 _LEAST: dict[str, dict[str, Any]] = {
+    "Claim": {
+        "status": "active",
+        "type": {"text": "claim"},
+        "use": "claim",
+        "patient": {"display": "nobody"},
+        "created": "2026-01-01",
+        "provider": {"display": "nobody"},
+        "priority": {"text": "normal"},
+        "insurance": [{"sequence": 1, "focal": True, "coverage": {"display": "none"}}],
+    },
+    "ExplanationOfBenefit": {
+        "status": "active",
+        "type": {"text": "claim"},
+        "use": "claim",
+        "patient": {"display": "nobody"},
+        "created": "2026-01-01",
+        "insurer": {"display": "nobody"},
+        "provider": {"display": "nobody"},
+        "outcome": "complete",
+        "insurance": [{"focal": True, "coverage": {"display": "none"}}],
+    },
+    "ImagingStudy": {"status": "available", "subject": {"display": "nobody"}},
+    "Media": {"status": "completed", "content": {"title": "a picture"}},
+    "MedicationAdministration": {
+        "status": "completed",
+        "medicationCodeableConcept": {"text": "a medicine"},
+        "subject": {"display": "nobody"},
+        "effectiveDateTime": "2026-01-01",
+    },
     "DocumentReference": {"status": "current", "content": [{"attachment": {"contentType": "text/plain"}}]},
     "AllergyIntolerance": {"patient": _REFERENCE},
     "Immunization": {

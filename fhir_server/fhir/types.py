@@ -75,6 +75,13 @@ TYPES: dict[str, ResourceType] = {
         "Composition": _SUBJECT,
         "Subscription": _of(),
         "Basic": _SUBJECT,
+        # what others publish beside them
+        "Claim": _PATIENT,
+        "ExplanationOfBenefit": _PATIENT,
+        "ImagingStudy": _SUBJECT,
+        "Media": _SUBJECT,
+        "MedicationAdministration": _SUBJECT,
+        "SupplyDelivery": _PATIENT,
         # conformance and terminology
         "StructureDefinition": _DIRECTORY,
         "ValueSet": _DIRECTORY,

@@ -87,13 +87,13 @@ def synthea(folder: Path, *, npi: str) -> dict[str, str]:
         "extension": [{"url": "http://a.example/claim", "valueReference": {"reference": full["claim"]}}],
         "presentedForm": [{"contentType": "text/plain", "url": full["encounter"]}],
     }
-    claim = {"resourceType": "Claim", "id": ids["claim"], "status": "active", "patient": {"reference": full["patient"]}}
+    claim = {"resourceType": "Invoice", "id": ids["claim"], "status": "active", "patient": {"reference": full["patient"]}}
     write(
         folder / "Aaron697_Jones.json",
         transaction(
             entry("POST", "Patient", patient(id=ids["patient"]), fullUrl=full["patient"]),
             entry("POST", "Encounter", encounter, fullUrl=full["encounter"]),
-            entry("POST", "Claim", claim, fullUrl=full["claim"]),
+            entry("POST", "Invoice", claim, fullUrl=full["claim"]),
             entry("POST", "DiagnosticReport", report, fullUrl=full["report"]),
         ),
     )
@@ -120,7 +120,7 @@ def test_a_synthea_folder_comes_in_whole(tmp_path: Path, load: Load, operator: C
     ids = synthea(tmp_path, npi=new())
     summary = load(tmp_path)
     assert not summary.failed and summary.tally.faults("warning") == 0
-    assert summary.tally.of("created") == 5 and fates(summary)["Claim", "not kept"] == 1
+    assert summary.tally.of("created") == 5 and fates(summary)["Invoice", "not kept"] == 1
 
     encounter = operator.get(f"Encounter/{ids['encounter']}")
     assert encounter["subject"] == {"reference": f"Patient/{ids['patient']}"}
@@ -129,7 +129,7 @@ def test_a_synthea_folder_comes_in_whole(tmp_path: Path, load: Load, operator: C
     report = operator.get(f"DiagnosticReport/{ids['report']}")
     assert report["encounter"] == {"reference": f"Encounter/{ids['encounter']}"}
     assert report["presentedForm"][0]["url"] == f"Encounter/{ids['encounter']}"
-    assert report["extension"][0]["valueReference"] == {"reference": f"Claim/{ids['claim']}"}
+    assert report["extension"][0]["valueReference"] == {"reference": f"Invoice/{ids['claim']}"}
     assert operator.get(f"Encounter?patient={ids['patient']}")["total"] == 1
 
 
@@ -289,7 +289,7 @@ def test_a_reference_that_leads_nowhere_is_a_warning_until_it_does(
     [
         ("Practitioner?identifier=http://twice.example|1", "more than one"),
         ("Practitioner?colour=blue", "colour"),
-        ("Claim?identifier=1", "not kept"),
+        ("Invoice?identifier=1", "not kept"),
     ],
 )
 def test_a_conditional_reference_needs_one_match(tmp_path: Path, load: Load, asked: str, why: str) -> None:
