@@ -20,7 +20,6 @@ from fhir_server.fhir import json, references, xml
 from fhir_server.fhir.outcome import BadRequest, FhirError, MultipleMatches, TooLarge
 from fhir_server.fhir.types import TYPES
 from fhir_server.interactions.answers import criteria_of
-from fhir_server.loading.check import Check
 from fhir_server.loading.entries import Entry, Refused, entries, unpack
 from fhir_server.loading.sources import Part, Piece
 from fhir_server.loading.tally import Tally
@@ -63,7 +62,6 @@ class Loader:
     def __init__(self, around: Surroundings, stopped: Callable[[], bool]):
         self._around = around
         self._stopped = stopped
-        self._check = Check()
         self._found: dict[str, str] = {}
         self._batch: list[tuple[str, Resource]] = []
         self._size = 0
@@ -295,7 +293,7 @@ class Loader:
 
     def _keep(self, batch: list[tuple[str, Resource]]) -> None:
         try:
-            fates = self._repository().load([resource for _, resource in batch], self._check)
+            fates = self._repository().load([resource for _, resource in batch], structure.check)
         except TooLarge as error:
             if len(batch) == 1:
                 fates = [error]

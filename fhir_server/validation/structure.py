@@ -21,22 +21,24 @@ from typing import Any
 from fhir_server.fhir.outcome import Issue, Unprocessable
 from fhir_server.fhir.types import TYPES
 from fhir_server.validation import elements, models
+from fhir_server.validation.shapes import OncePerShape
 from fhir_server.validation.words import shown
 
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
 #: What is checked of every resource: to claim it is nothing new.
 _BASE_PROFILES = frozenset(_BASE + type for type in ("Resource", "DomainResource", *TYPES))
 
+_models = OncePerShape(models.faults)
 _SHOWN = 200  # of a URL the end tells most
 
 
 def faults(resource: dict[str, Any]) -> list[Issue]:
     """Every structural fault of a resource and of those within it, each with its FHIRPath; none if it is good.
 
-    The models of fhir.resources are asked only about what the walk finds good: they know nothing that it does not, and
-    some of what it refuses would break them.
+    The models of fhir.resources are asked only about what the walk finds good, and once for each shape: they know
+    nothing that it does not, and some of what it refuses would break them.
     """
-    return elements.faults(resource) or models.faults(resource)
+    return elements.faults(resource) or _models(resource)
 
 
 def check(resource: dict[str, Any]) -> None:

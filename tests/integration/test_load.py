@@ -87,7 +87,12 @@ def synthea(folder: Path, *, npi: str) -> dict[str, str]:
         "extension": [{"url": "http://a.example/claim", "valueReference": {"reference": full["claim"]}}],
         "presentedForm": [{"contentType": "text/plain", "url": full["encounter"]}],
     }
-    claim = {"resourceType": "Invoice", "id": ids["claim"], "status": "active", "patient": {"reference": full["patient"]}}
+    claim = {
+        "resourceType": "Invoice",
+        "id": ids["claim"],
+        "status": "active",
+        "patient": {"reference": full["patient"]},
+    }
     write(
         folder / "Aaron697_Jones.json",
         transaction(
