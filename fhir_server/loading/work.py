@@ -25,6 +25,7 @@ from fhir_server.loading.sources import Part, Piece
 from fhir_server.loading.tally import Tally
 from fhir_server.loading.waiting import Waiting
 from fhir_server.repository import Repository, Surroundings
+from fhir_server.validation import structure
 
 Resource = dict[str, Any]
 

@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-from fhir_server.fhir import json
-from fhir_server.fhir.outcome import Unprocessable
-from fhir_server.loading.check import Check, shape
 from fhir_server.loading.entries import Entry, Refused, entries
 from fhir_server.loading.tally import KINDS, Tally
 
@@ -169,24 +166,3 @@ def test_tallies_add_up_and_stay_bounded() -> None:
         whole.add(other)
     assert whole.of("created") == KINDS * 2 == whole.faults()
     assert len(whole.groups) <= KINDS + 1
-
-
-def test_the_shape_is_that_of_elements_not_of_values() -> None:
-    """A list says what it holds, not how often."""
-    one = json.parse(b'{"resourceType":"Patient","name":[{"family":"a"},{"family":"b"}],"active":true}')
-    two = json.parse(b'{"resourceType":"Patient","name":[{"family":"c"}],"active":false}')
-    for other in (b'{"resourceType":"Patient","name":[{"given":["c"]}],"active":false}', b'{"resourceType":"Person"}'):
-        assert shape(json.parse(other)) != shape(two)
-    assert shape(one) == shape(two)
-    assert shape({"resourceType": {"a": 1}}) != shape({"resourceType": {"b": 1}})
-
-
-def test_a_known_shape_does_not_excuse_a_bad_value() -> None:
-    """R4: datatypes.html#date"""
-    check = Check()
-    check({"resourceType": "Patient", "birthDate": "2020-02-28"})
-    check({"resourceType": "Patient", "birthDate": "2020-02-29"})
-    with pytest.raises(Unprocessable, match="birthDate"):
-        check({"resourceType": "Patient", "birthDate": "2021-02-29"})
-    with pytest.raises(Unprocessable):
-        check({"resourceType": "Patient", "gendre": "male"})
