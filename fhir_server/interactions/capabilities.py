@@ -5,10 +5,12 @@ It says what there is because it is made of what there is; one test runs every l
 
 from __future__ import annotations
 
-from datetime import datetime
+import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from fhir_server import __version__
+from fhir_server.fhir import json
 from fhir_server.fhir.dates import instant
 from fhir_server.fhir.http import JSON_PATCH
 from fhir_server.fhir.types import TYPES
@@ -87,3 +89,13 @@ def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
         ],
         **({"operation": operations} if operations else {}),
     }
+
+
+def document() -> bytes:
+    """The statement as conformance/capability-statement.json holds it: of a server as it starts by default."""
+    statement = capability_statement("http://127.0.0.1:8080/fhir", datetime(2026, 1, 1, tzinfo=UTC))
+    return json.dumps(statement, pretty=True) + b"\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(document())

@@ -6,11 +6,13 @@ R4: capabilitystatement.html, http.html#capabilities
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fhir_server.fhir import xml
+from fhir_server.interactions import capabilities
 from fhir_server.interactions.routes import ROUTES
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.search.parameters import parameters
@@ -246,3 +248,10 @@ def test_nothing_else_is_there(operator: Caller, statement: dict[str, Any]) -> N
             assert answer.status_code in (404, 405), (method, path, answer.text)
             if answer.status_code == 405:
                 assert answer.headers["Allow"]
+
+
+def test_the_statement_in_the_documentation_is_the_one_that_is_served() -> None:
+    """conformance/capability-statement.json: written by `python -m fhir_server.interactions.capabilities`"""
+    written = (Path(__file__).parents[2] / "conformance" / "capability-statement.json").read_bytes()
+
+    assert json.loads(written) == json.loads(capabilities.document())
