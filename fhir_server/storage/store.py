@@ -130,7 +130,7 @@ class Store:
             query = {"$and": [query, {"_id": {"$gt": after}}]}
         with answering():
             found = self.collection(type).find(query, _SERVED, session=session, max_time_ms=self._timeout)
-            return [read_current(type, document) for document in found.sort("_id", 1).limit(limit)]
+            return [read_current(type, document) for document in found.sort("_id", 1).limit(limit).to_list()]
 
     def count(
         self,
