@@ -140,6 +140,8 @@ def read_request(entry: Any, index: int) -> Request:
     for name, shape in (("resource", dict), ("fullUrl", str)):
         if not isinstance(entry.get(name, shape()), shape):
             raise BadRequest(f"{place}.{name} cannot be read.", f"{place}.{name}")
+    if "resource" in entry and not isinstance(entry["resource"].get("resourceType"), str):
+        raise BadRequest(f"{place}.resource does not say what it is.", f"{place}.resource.resourceType")
     conditions = [asked.get(name) for name in texts[2:]]
     return Request(index, method, url, entry.get("fullUrl"), entry.get("resource"), *conditions)
 

@@ -6,22 +6,25 @@ An entry goes through the same router as a request from the wire; what `dispatch
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
-from fhir_server.fhir import bundle, json, references
+from fhir_server.fhir import bundle, dates, json, references
 from fhir_server.fhir.bundle import Request
 from fhir_server.fhir.dates import instant
-from fhir_server.fhir.http import FhirRequest, FhirResponse, query_of, read_http_date
+from fhir_server.fhir.http import FhirRequest, FhirResponse, http_date, query_of
 from fhir_server.fhir.outcome import BadRequest, FhirError, Issue, PreconditionFailed, TooLarge
 from fhir_server.fhir.results import refuse_unknown
 from fhir_server.interactions.answers import criteria_of
 from fhir_server.repository import Repository
+from fhir_server.search.expression import Entry
 from fhir_server.search.index import entry as index_entry
 from fhir_server.search.matcher import matches
+from fhir_server.validation import elements, structure
 
 Dispatch = Callable[[FhirRequest, Repository], FhirResponse]
 #: What a failure that nobody foresaw is turned into, its text kept for the log.
@@ -39,13 +42,20 @@ def batch_or_transaction(
     entries = bundle.entries_of(sent, "batch", "transaction")
     if len(entries) > max_entries:
         raise TooLarge(f"{len(entries)} entries; at most {max_entries} can be sent in one Bundle.", "Bundle.entry")
+    faults = elements.faults({name: value for name, value in sent.items() if name != "entry"})
+    if faults:
+        raise BadRequest.of(faults)
     if sent["type"] == "batch":
         answers = [_batch_entry(request, repository, dispatch, unforeseen, entry, i) for i, entry in enumerate(entries)]
         return FhirResponse.of(200, bundle.bundle("batch-response", answers))
 
     def run(inside: Repository) -> list[dict[str, Any]]:
-        return _Transaction(request, inside, dispatch).run(bundle.entries_in_order(sent, request.base))
+        return _Transaction(request, inside, dispatch).run(ordered)
 
+    ordered = bundle.entries_in_order(sent, request.base)
+    faults = [fault for index, entry in enumerate(entries) for fault in _faults_around(entry, index)]
+    if faults:
+        raise BadRequest.of(faults)
     answers = repository.transaction(run)
     return FhirResponse.of(200, bundle.bundle("transaction-response", answers))
 
@@ -60,12 +70,26 @@ def _batch_entry(
 ) -> dict[str, Any]:
     """Run one entry by itself; its failure leaves the others alone, and has an audit record of its own."""
     try:
-        asked = _as_request(request, bundle.read_request(entry, index))
+        read = bundle.read_request(entry, index)
+        faults = _faults_around(entry, index)
+        if faults:
+            raise BadRequest.of(faults)
+        asked = _as_request(request, read)
         return _answer(asked, dispatch(asked, repository))
     except FhirError as error:
         return _failure(repository, error)
     except Exception as error:
         return _failure(repository, unforeseen(error))
+
+
+def _faults_around(entry: dict[str, Any], index: int) -> list[Issue]:
+    """What is wrong with an entry around its resource, which is checked when it is written: names nobody knows."""
+    frame = {name: value for name, value in entry.items() if name != "resource"}
+    found = elements.faults({"resourceType": "Bundle", "type": "batch", "entry": [frame]})
+    first, here = "Bundle.entry[0]", f"Bundle.entry[{index}]"
+    return [
+        replace(issue, expression=tuple(place.replace(first, here, 1) for place in issue.expression)) for issue in found
+    ]
 
 
 def _failure(repository: Repository, error: FhirError) -> dict[str, Any]:
@@ -81,6 +105,9 @@ class _Transaction:
         self._inside = inside
         self._dispatch = dispatch
         self._base = request.base
+        # What the first entry of each condition is to make: the next under the same condition finds it.
+        self._promised: dict[str, str] = {}
+        self._entries: dict[int, Entry | None] = {}
 
     def run(self, ordered: list[Request]) -> list[dict[str, Any]]:
         """The answers by the place of their entries; every write done, or the failure of one raised."""
@@ -108,7 +135,14 @@ class _Transaction:
         """The answer to one entry, which is done."""
         try:
             asked = _as_request(self._request, entry, resource, identity)
-            return _answer(asked, self._dispatch(asked, self._inside))
+            response = self._dispatch(asked, self._inside)
+            location = response.headers.get("Location")
+            if identity and location and not location.startswith(f"{self._base}/{identity}/"):
+                raise BadRequest(
+                    "The condition finds what another entry of this transaction makes; let both have the same.",
+                    f"{entry.expression}.request",
+                )
+            return _answer(asked, response)
         except FhirError as error:
             raise _at(error, entry) from error
 
@@ -118,22 +152,29 @@ class _Transaction:
         type, _, id = path.partition("/")
         try:
             if entry.method == "POST" and path == type and entry.resource is not None:
-                match = self._match(type, entry.if_none_exist) if entry.if_none_exist is not None else None
-                return match or f"{type}/{self._inside.new_id()}"
+                new = self._inside.new_id()
+                return f"{type}/{new}" if entry.if_none_exist is None else self._found(type, entry.if_none_exist, new)
             if entry.method in ("PUT", "PATCH", "DELETE"):
                 if id:
                     return path
-                match = self._match(type, query)
-                if match or entry.method != "PUT":
-                    return match
-                return f"{type}/{(entry.resource or {}).get('id') or self._inside.new_id()}"
+                new = (entry.resource or {}).get("id") or self._inside.new_id()
+                return self._found(type, query, new if entry.method == "PUT" else None)
         except FhirError as error:
             raise _at(error, entry) from error
         return None
 
-    def _match(self, type: str, criteria: str) -> str | None:
-        found = self._inside.match(type, criteria_of(self._inside, type, criteria))
-        return found.reference if found else None
+    def _found(self, type: str, text: str, new: str | None) -> str | None:
+        """What is the one match of these criteria, or will be when it is made under the id `new`."""
+        criteria = criteria_of(self._inside, type, text)
+        asked = f"{type}?{criteria.text}"
+        if asked not in self._promised:
+            match = self._inside.match(type, criteria)
+            if match:
+                return match.reference
+            if new is None:
+                return None
+            self._promised[asked] = f"{type}/{new}"
+        return self._promised[asked]
 
     def _resolved(
         self, entry: Request, ordered: list[Request], identities: dict[int, str | None], moved: dict[str, str]
@@ -172,13 +213,22 @@ class _Transaction:
         for other in ordered:
             identity = identities[other.index]
             if other.method in ("POST", "PUT") and identity and identity.startswith(f"{type}/") and other.resource:
-                kept = {"_id": identity.partition("/")[2], **index_entry(type, {"id": "", **other.resource})}
-                if "_lastUpdated" not in query and matches(criteria.where, kept):
+                kept = self._entry(other, identity)
+                if kept and "_lastUpdated" not in query and matches(criteria.where, kept):
                     new.add(identity)
         if len(new) == 1:
             return new.pop()
         many = "more than one resource matches" if new else "nothing matches"
         raise PreconditionFailed(f"`{found.value}` cannot be resolved: {many}.", place)
+
+    def _entry(self, other: Request, identity: str) -> Entry | None:
+        """The index entry of what another entry writes; None if it is faulty, for which the transaction will fail."""
+        if other.index not in self._entries:
+            type, _, id = identity.partition("/")
+            resource = {**(other.resource or {}), "id": id}
+            faulty = resource.get("resourceType") != type or structure.faults(resource)
+            self._entries[other.index] = None if faulty else {"_id": id, **index_entry(type, resource)}
+        return self._entries[other.index]
 
 
 def _as_request(
@@ -193,12 +243,11 @@ def _as_request(
     conditions = {
         "if-match": entry.if_match,
         "if-none-match": entry.if_none_match,
-        "if-modified-since": entry.if_modified_since,
+        # An instant, where a header has a date of HTTP's.
+        "if-modified-since": http_date(dates.parse(since).low) if (since := entry.if_modified_since) else None,
         "if-none-exist": entry.if_none_exist,
     }
     headers |= {name: value for name, value in conditions.items() if value is not None}
-    if entry.if_modified_since and read_http_date(entry.if_modified_since) is None:
-        raise BadRequest("`ifModifiedSince` cannot be read.", f"{entry.expression}.request.ifModifiedSince")
     return FhirRequest(
         method=entry.method,
         path=path.strip("/"),
@@ -213,7 +262,7 @@ def _as_request(
 def _answer(asked: FhirRequest, response: FhirResponse) -> dict[str, Any]:
     """What came of an entry.  R4: http.html#transaction-response"""
     resource = orjson.Fragment(response.body) if response.body is not None and asked.method != "HEAD" else None
-    outcome = None
+    outcome: Any = None
     if resource is not None and asked.method not in ("GET", "HEAD") and asked.prefer("return") == "OperationOutcome":
         outcome, resource = resource, None
     return bundle.response_entry(
@@ -222,7 +271,7 @@ def _answer(asked: FhirRequest, response: FhirResponse) -> dict[str, Any]:
             location=response.headers.get("Location"),
             etag=response.headers.get("ETag"),
             last_modified=instant(response.updated) if response.updated else None,
-            outcome=outcome,  # type: ignore[arg-type]
+            outcome=outcome,
         ),
         resource,
     )

@@ -186,7 +186,12 @@ def test_a_full_url_is_given_once():
 def test_versions_of_one_resource_may_share_a_full_url():
     """bdl-7"""
     versions = [
-        entry("POST", "Patient", fullUrl="http://a/Patient/1", resource={"meta": {"versionId": version}})
+        entry(
+            "POST",
+            "Patient",
+            fullUrl="http://a/Patient/1",
+            resource={"resourceType": "Patient", "meta": {"versionId": version}},
+        )
         for version in "12"
     ]
     assert len(bundle.entries_in_order(transaction(*versions))) == 2
