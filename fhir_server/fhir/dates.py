@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -70,10 +71,9 @@ def of(type: str, value: Any, zone: tzinfo = PARIS) -> Interval | None:
     if type not in ("Period", "Timing"):
         return None
     if type == "Timing":
-        bounds = value.get("repeat", {}).get("boundsPeriod")
         spans = [parse(event, zone) for event in value.get("event", ()) if isinstance(event, str)]
-        spans += [of("Period", bounds, zone)] if bounds else []  # type: ignore[list-item]
-        spans = [span for span in spans if span]
+        bounds = of("Period", value.get("repeat", {}).get("boundsPeriod", {}), zone)
+        spans += [bounds] if bounds else []
         return Interval(min(s.low for s in spans), max(s.high for s in spans)) if spans else None
     start, end = value.get("start"), value.get("end")
     if start is None and end is None:
@@ -94,13 +94,15 @@ def _next(start: datetime, part: dict[str, str]) -> datetime | None:
     return datetime(year, month, 1) if year <= 9999 else None  # noqa: DTZ001
 
 
+@cache  # there are no more than 1800 of them
 def _offset(text: str) -> tzinfo:
     if text == "Z":
         return UTC
     hours, minutes = int(text[1:3]), int(text[4:])
     if hours > 14 or minutes > 59:
         raise ValueError(f"`{text}` is not a time zone")
-    return datetime.strptime(text, "%z").tzinfo or UTC
+    ahead = timedelta(hours=hours, minutes=minutes)
+    return timezone(-ahead if text[0] == "-" else ahead)
 
 
 def _utc(moment: datetime, zone: tzinfo) -> datetime:

@@ -28,13 +28,13 @@ def history(
     applied = [pair for pair in request.query if pair[0] != "_cursor"]
     cursor = single(request.query, "_cursor")
     place = f"{request.path}?{query_text(applied)}"
-    position = repository.position(cursor, place) if cursor else None
+    position = None if cursor is None else repository.position(cursor, place)
     found, total = repository.history(
         type,
         id,
         limit=count,
-        since=_interval(repository, "_since", since).low if since else None,
-        at=_interval(repository, "_at", at) if at else None,
+        since=None if since is None else _interval(repository, "_since", since).low,
+        at=None if at is None else _interval(repository, "_at", at),
         after=(datetime.fromisoformat(position[0]), position[1]) if position else None,
     )
     page, more = found[:count], len(found) > count and count > 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fhir_server.fhir.http import FhirRequest, FhirResponse
 from fhir_server.fhir.outcome import FhirError, MethodNotAllowed, NotFound
@@ -77,7 +78,7 @@ class Router:
             if names is None:
                 continue
             if route.method == method:
-                return route.interaction, lambda q, r, route=route, names=names: route.handler(q, r, **names)  # type: ignore[misc]
+                return route.interaction, partial(route.handler, **names)
             allowed.append(route.method)
         if allowed:
             raise _not_allowed(method, request.path, allowed)
@@ -98,7 +99,7 @@ class Router:
 def _match(path: str, parts: list[str]) -> dict[str, str] | None:
     """What the names of the path stand for, if the parts are of its form."""
     steps = path.split("/")
-    if len(steps) != len(parts):
+    if len(steps) != len(parts) or "" in parts:
         return None
     names: dict[str, str] = {}
     for step, part in zip(steps, parts, strict=True):

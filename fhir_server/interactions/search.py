@@ -32,8 +32,9 @@ def search(request: FhirRequest, repository: Repository, type: str) -> FhirRespo
         return FhirResponse.of(200, bundle("searchset", links=links, total=repository.count(type, where, exactly=True)))
 
     cursor = single(query, "_cursor")
-    place = f"{type}?{query_text(applied)}"
-    after = repository.position(cursor, place) if cursor else None
+    # The format of a page is not of the search: a form may name it, where the next link does not.
+    place = f"{type}?{query_text([pair for pair in applied if pair[0] not in FORMAT])}"
+    after = None if cursor is None else repository.position(cursor, place)
     found = repository.search(type, where, limit=count, after=after, beyond=True)
     page, more = found[:count], len(found) > count
     total = len(page) if not more and cursor is None else None

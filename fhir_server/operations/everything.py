@@ -33,7 +33,7 @@ def everything(request: FhirRequest, repository: Repository, type: str, id: str)
     applied = [pair for pair in query if pair[0] != "_cursor"]
     place = f"{request.path}?{query_text(applied)}"
     cursor = single(query, "_cursor")
-    first, after = repository.position(cursor, place) if cursor else (0, None)
+    first, after = (0, None) if cursor is None else repository.position(cursor, place)
 
     page: list[Stored] = []
     onward = None
@@ -66,11 +66,11 @@ def _where(repository: Repository, type: str, id: str, query: tuple[tuple[str, s
     reader = repository.reader()
     terms: list[Expression] = [InRecord(id)]
     since, start, end = (single(query, name) for name in ("_since", "start", "end"))
-    if since:
+    if since is not None:
         terms.append(reader.term(type, "_lastUpdated", f"ge{since}"))
     if "date" in parameters(type) and type != "Patient":
-        terms += [reader.term(type, "date", f"ge{start}")] if start else []
-        terms += [reader.term(type, "date", f"le{end}")] if end else []
+        terms += [reader.term(type, "date", f"ge{start}")] if start is not None else []
+        terms += [reader.term(type, "date", f"le{end}")] if end is not None else []
     return all_of(*terms)
 
 

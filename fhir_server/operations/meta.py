@@ -11,6 +11,7 @@ from typing import Any
 from fhir_server.fhir import json
 from fhir_server.fhir.http import FhirRequest, FhirResponse
 from fhir_server.fhir.outcome import BadRequest
+from fhir_server.fhir.results import refuse_unknown
 from fhir_server.repository import Repository
 from fhir_server.validation import structure
 
@@ -21,6 +22,7 @@ _SETS = ("profile", "security", "tag")
 
 def meta(request: FhirRequest, repository: Repository, type: str, id: str) -> FhirResponse:
     """200 and Parameters with the resource's meta."""
+    refuse_unknown(request.query)
     return _answer(json.parse(repository.read(type, id).body or b"")["meta"])
 
 
@@ -51,6 +53,7 @@ def _change(
     id: str,
     combine: Callable[[list[Any], list[Any]], list[Any]],
 ) -> FhirResponse:
+    refuse_unknown(request.query)
     sent = _sent(request)
     repository.decide("read", type)  # the answer says what there is
 

@@ -78,7 +78,7 @@ def _moments(row: list[tuple[str, str, datetime]]) -> Filter:
     test: dict[str, datetime] = {}
     parts = []
     for end, sign, bound in row:
-        moment = bound if end == "low" else bound - dates.MILLISECOND
+        moment = bound if end == "low" else max(bound, dates.BEGINNING + dates.MILLISECOND) - dates.MILLISECOND
         if sign in test:
             parts.append({"updated": {sign: moment}})
         else:
