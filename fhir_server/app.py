@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pymongo
 from flask import Flask, Response, jsonify
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 
 from fhir_server import audit
@@ -29,6 +31,9 @@ from fhir_server.storage.documents import Stored
 from fhir_server.storage.store import Store
 
 Clock = Callable[[], datetime]
+
+#: Who asks whether this server is ready has another to go to, and does not wait.
+READY_SECONDS = 2
 
 
 def now() -> datetime:
@@ -136,8 +141,9 @@ def _health(app: Flask, client: MongoClient) -> None:
     @app.get("/health/ready")
     def ready() -> tuple[Response, int] | Response:
         try:
-            client.admin.command("ping")
-        except Exception as error:  # whatever MongoDB says, the answer is: not now
+            with pymongo.timeout(READY_SECONDS):
+                client.admin.command("ping")
+        except PyMongoError as error:  # whatever MongoDB says, the answer is: not now
             return jsonify(status="the store does not answer", reason=type(error).__name__), 503
         return jsonify(status="ready")
 

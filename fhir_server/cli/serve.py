@@ -28,6 +28,8 @@ from fhir_server.validation import models
 
 THREADS = 8
 _PAUSE_SECONDS = 0.5
+# A query that takes too long is ended by MongoDB; when it does not say so for so long, it has hung.
+_MARGIN_MS = 5_000
 _PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger()
@@ -145,7 +147,11 @@ class _Gunicorn(BaseApplication):
         """The application of a worker.  It waits for a store that is away: gunicorn ends when a worker cannot start."""
         while True:
             try:
-                client = connect(self._uri, appName=self._worker(os.getpid()))
+                client = connect(
+                    self._uri,
+                    answer_within_ms=self._settings.query_timeout_ms + _MARGIN_MS,
+                    appName=self._worker(os.getpid()),
+                )
                 return app.create_app(client, self._settings, self._base_url)
             except (StartError, PyMongoError) as error:
                 log.warning("worker.waits", error=type(error).__name__)

@@ -83,16 +83,19 @@ def open_database(*, uri: str | None, data_dir: Path, progress: Callable[[str], 
     return Opened(share.uri, share.leave)
 
 
-def connect(uri: str, **options: Any) -> pymongo.MongoClient[Document]:
+def connect(uri: str, *, answer_within_ms: int | None = None, **options: Any) -> pymongo.MongoClient[Document]:
     """A client for this process (not for those forked from it), whose server has answered and can run transactions.
 
+    answer_within_ms: after so long without a word from the server a call fails, unless the URI says otherwise; for
+    whoever has a client waiting.  None, to wait for ever, is for what may take long: to build an index.
     Options of PyMongo win over the URI's, which win over our defaults; durability is not an option.
     Raises StartError with one line, which never holds a password.
     """
     try:
         # `warn=False` refuses an option that is misspelt, where a client would go on without it.
         named = parse_uri(uri, warn=False)["options"]
-        defaults = {name: value for name, value in _DEFAULTS.items() if name not in named}
+        offered = _DEFAULTS | ({"socketTimeoutMS": answer_within_ms} if answer_within_ms else {})
+        defaults = {name: value for name, value in offered.items() if name not in named}
         client: pymongo.MongoClient[Document] = pymongo.MongoClient(uri, **(defaults | options | _VALUES | _DURABLE))
     except (InvalidURI, ConfigurationError, ValueError, TypeError) as error:
         raise StartError(f"The MongoDB URI cannot be used: {_first(str(error))}.") from None

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 def end_sessions(uri: str, app_name: str) -> None:
     """End every session of the clients that connected under this name; without the store, there is none to end."""
     try:
-        with connect(uri, serverSelectionTimeoutMS=_PATIENCE_MS) as client:
+        with connect(uri, answer_within_ms=_PATIENCE_MS, serverSelectionTimeoutMS=_PATIENCE_MS) as client:
             admin = client.get_database("admin", read_concern=ReadConcern("local"))
             theirs: list[dict[str, Any]] = [
                 {"$currentOp": {"idleSessions": True}},

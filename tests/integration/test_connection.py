@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -16,10 +17,11 @@ from uuid import UUID
 
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import NetworkTimeout, PyMongoError
 
 from fhir_server.storage import mongod
 from fhir_server.storage.connection import StartError, connect, open_database
+from tests.calls import serve
 
 
 @contextmanager
@@ -188,3 +190,43 @@ def test_an_error_leaves_no_client_open(home: Path) -> None:
                 return
             time.sleep(0.05)
     raise PyMongoError("connections were left open")
+
+
+@contextmanager
+def hung(data_dir: Path) -> Iterator[None]:
+    """The mongod of the data dir takes connections, and says nothing."""
+    pid = int((data_dir / "mongodb" / "mongod.lock").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_store_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """DESIGN section 11: overload answers 503, never a time-out pile-up; a call ends long before PyMongo's monitor"""
+    with (
+        open_database(uri=None, data_dir=tmp_path) as opened,
+        connect(opened.uri) as patient,
+        connect(opened.uri, answer_within_ms=300) as client,
+    ):
+        served = serve(patient, "hangs")
+        with hung(tmp_path):
+            began = time.monotonic()
+            with pytest.raises(NetworkTimeout):
+                client["hangs"]["Patient"].find_one({})
+            called = time.monotonic() - began
+            ready = served.app.test_client().get("/health/ready")
+            asked = time.monotonic() - began - called
+        again = served.app.test_client().get("/health/ready")
+
+    assert called < 5
+    assert ready.status_code == 503
+    assert asked < 5
+    assert again.status_code == 200
+
+
+def test_the_patience_of_the_uri_goes_first(mongodb_uri: str) -> None:
+    """What a URI says is used as given"""
+    with connect(f"{mongodb_uri}&socketTimeoutMS=1234", answer_within_ms=5_000) as client:
+        assert client.options.pool_options.socket_timeout == 1.234
