@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from pymongo import WriteConcern
+from pymongo import IndexModel, WriteConcern
 from pymongo.database import Database
 
 from fhir_server.access import Actor
@@ -39,7 +39,8 @@ class Tokens:
 
     def prepare(self) -> None:
         """Let MongoDB remove tokens that are dead."""
-        self._tokens.create_index("expires_at", name="expires_at", expireAfterSeconds=0)
+        dead = IndexModel("expires_at", name="expires_at", expireAfterSeconds=0)
+        self._tokens.create_indexes([dead], commitQuorum=0)  # as storage/indexes.py does, and for its reason
 
     def issue(self, actor: Actor, scope: str, lifetime: timedelta) -> str:
         """A new token for `actor` with the scopes of `scope`; only its hash is kept."""

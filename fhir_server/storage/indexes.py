@@ -16,7 +16,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.index import OF_THE_DOCUMENT
 from fhir_server.search.parameters import FEWER, parameters, several_records
-from fhir_server.storage.documents import HISTORY
+from fhir_server.storage.documents import CONDITIONAL, HISTORY
 
 #: (field, direction) of each part of the index.
 Keys: TypeAlias = tuple[tuple[str, int], ...]
@@ -71,7 +71,8 @@ def create(database: Database) -> None:
         known = set(database[name].index_information())
         models = [_model(index, keys) for index, keys in indexes.items() if index not in known]
         if models:
-            database[name].create_indexes(models)
+            # A mongod of ours has another address than when its set was made, and would wait for its own vote for ever.
+            database[name].create_indexes(models, commitQuorum=0)
 
 
 @contextmanager
@@ -89,13 +90,12 @@ def missing(database: Database) -> list[str]:
     return [
         f"{name}.{index}"
         for name, indexes in _all().items()
-        for index in indexes
-        if index not in database[name].index_information()
+        for index in sorted(indexes.keys() - database[name].index_information().keys())
     ]
 
 
 def _all() -> dict[str, dict[str, Keys]]:
-    return {HISTORY: of_history(), "_conditional": {}, **{type: of_type(type) for type in TYPES}}
+    return {HISTORY: of_history(), CONDITIONAL: {}, **{type: of_type(type) for type in TYPES}}
 
 
 #: Fields that most documents of a collection lack: only those that have one are in the index.
