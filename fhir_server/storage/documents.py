@@ -16,7 +16,8 @@ A collection per resource type holds current versions, under the resource's own 
     type, id, version, updated, body, depositor, owner, others, tokens, dates, strings     as above
     method      POST, PUT, PATCH or DELETE; a DELETE has no body
 
-`_conditional` holds a document per criteria of a conditional create or update: writers of the same meet there.
+`_conditional` holds a document per criteria of a conditional create or update: writers of the same meet there.  The
+criteria name people; MongoDB removes the document within hours, by the time `met`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from fhir_server.search.expression import Entry
 
 HISTORY = "_history"
 CONDITIONAL = "_conditional"
+MET = "met"
 
 
 class Stored(NamedTuple):

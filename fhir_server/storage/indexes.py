@@ -16,12 +16,14 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.index import OF_THE_DOCUMENT
 from fhir_server.search.parameters import FEWER, parameters, several_records
-from fhir_server.storage.documents import CONDITIONAL, HISTORY
+from fhir_server.storage.documents import CONDITIONAL, HISTORY, MET
 
 #: (field, direction) of each part of the index.
 Keys: TypeAlias = tuple[tuple[str, int], ...]
 
 _NAMESPACE_EXISTS = 48
+#: Far longer than any transaction.
+_FORGOTTEN_SECONDS = 3600
 #: The date that a patient's resources of a type are looked up by, right behind the code.
 PRIMARY_DATE = "date"
 
@@ -57,6 +59,7 @@ def of_history() -> dict[str, Keys]:
         "system": (("updated", -1), ("_id", -1)),
         "type": (("type", 1), ("updated", -1), ("_id", -1)),
         "owner": (("owner", 1), ("updated", -1), ("_id", -1)),
+        "others": (("others", 1), ("updated", -1), ("_id", -1)),
     }
 
 
@@ -95,7 +98,7 @@ def missing(database: Database) -> list[str]:
 
 
 def _all() -> dict[str, dict[str, Keys]]:
-    return {HISTORY: of_history(), CONDITIONAL: {}, **{type: of_type(type) for type in TYPES}}
+    return {HISTORY: of_history(), CONDITIONAL: {MET: ((MET, 1),)}, **{type: of_type(type) for type in TYPES}}
 
 
 #: Fields that most documents of a collection lack: only those that have one are in the index.
@@ -103,6 +106,8 @@ _SPARSE = ("others", "dates_", "strings_")
 
 
 def _model(name: str, keys: Keys) -> IndexModel:
+    if name == MET:
+        return IndexModel(list(keys), name=name, expireAfterSeconds=_FORGOTTEN_SECONDS)
     if not name.startswith(_SPARSE):
         return IndexModel(list(keys), name=name)
     return IndexModel(list(keys), name=name, partialFilterExpression={keys[0][0]: {"$exists": True}})

@@ -25,6 +25,7 @@ from fhir_server.storage import indexes
 from fhir_server.storage.documents import (
     CONDITIONAL,
     HISTORY,
+    MET,
     Stored,
     current_document,
     history_document,
@@ -305,7 +306,7 @@ class Unit:
     def meet(self, criteria: str) -> None:
         """Make every other transaction that meets at the same criteria wait its turn or run again."""
         self._store.collection(CONDITIONAL).update_one(
-            {"_id": criteria}, {"$inc": {"turn": 1}}, upsert=True, session=self._session
+            {"_id": criteria}, {"$inc": {"turn": 1}, "$currentDate": {MET: True}}, upsert=True, session=self._session
         )
         self.wrote = True
 

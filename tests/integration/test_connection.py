@@ -15,16 +15,12 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
 
-import pymongo
 import pytest
 from pymongo import MongoClient
-from pymongo.database import Database
 from pymongo.errors import NetworkTimeout, PyMongoError
 
 from fhir_server.storage import mongod
 from fhir_server.storage.connection import StartError, connect, open_database
-from fhir_server.storage.indexes import missing
-from fhir_server.storage.store import Store
 from tests.calls import serve
 
 
@@ -234,16 +230,3 @@ def test_the_patience_of_the_uri_goes_first(mongodb_uri: str) -> None:
     """What a URI says is used as given"""
     with connect(f"{mongodb_uri}&socketTimeoutMS=1234", answer_within_ms=5_000) as client:
         assert client.options.pool_options.socket_timeout == 1.234
-
-
-def test_an_index_that_is_new_is_built_on_what_is_there(database: Database, mongodb_client: MongoClient) -> None:
-    """DESIGN section 5: shipped and created at start; the mongod of a data dir has nobody to vote with on its commit"""
-    store = Store(mongodb_client, database.name)
-    store.prepare()
-    database["Patient"].insert_one({"_id": "1", "tokens": []})
-    database["Patient"].drop_index("tokens")
-
-    with pymongo.timeout(20):
-        store.prepare()
-
-    assert missing(database) == []
