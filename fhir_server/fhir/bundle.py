@@ -107,7 +107,7 @@ def response(
 def entries_of(sent: dict[str, Any], *types: str) -> list[dict[str, Any]]:
     """The entries of a Bundle of one of these types.  Raises BadRequest for anything else."""
     if sent.get("resourceType") != "Bundle":
-        raise BadRequest(f"Expected a Bundle, not `{sent.get('resourceType')}`.", "Bundle")
+        raise BadRequest(f"Expected a Bundle of type {' or '.join(types)}, not `{sent.get('resourceType')}`.", "Bundle")
     if sent.get("type") not in types:
         raise BadRequest(f"A Bundle of type `{sent.get('type')}`; expected {' or '.join(types)}.", "Bundle.type")
     entries = sent.get("entry", [])

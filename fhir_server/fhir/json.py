@@ -107,7 +107,7 @@ def loads(data: bytes) -> Any:
             parse_constant=_constant,
         )
     except json.JSONDecodeError as error:
-        raise BadRequest(f"Not JSON: {error.msg}, line {error.lineno} column {error.colno}.") from None
+        raise BadRequest(f"Not JSON: {_why(error)}, line {error.lineno} column {error.colno}.") from None
     except RecursionError:
         raise _too_deep() from None
     if text.count("{") + text.count("[") > MAX_DEPTH and _deeper_than(MAX_DEPTH, value):
@@ -122,6 +122,14 @@ def loads(data: bytes) -> Any:
 def dumps(value: Any, *, pretty: bool = False) -> bytes:
     """The JSON of a value: compact, or with an indent of two; decimals as they were written."""
     return orjson.dumps(value, default=_decimal, option=orjson.OPT_INDENT_2 if pretty else None)
+
+
+def _why(error: json.JSONDecodeError) -> str:
+    """What stands there that JSON does not have; Python names only what it expected instead."""
+    found = error.doc[error.pos : error.pos + 1]
+    if found and found in "}]" and error.doc[: error.pos].rstrip().endswith(","):
+        return f"nothing between a comma and `{found}`"
+    return "a text stands in double quotes, not in single ones" if found == "'" else error.msg
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

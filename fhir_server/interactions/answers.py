@@ -55,10 +55,10 @@ def body_of(request: FhirRequest, type: str) -> dict[str, Any]:
     """The resource in the request, checked.  Raises BadRequest (another type), Unprocessable (no good)."""
     resource = request.parsed()
     found = resource.get("resourceType")
+    if found is None:
+        raise BadRequest(f"The body has no `resourceType`; the URL asks for `{type}`.", "resourceType")
     if found != type:
-        raise BadRequest(
-            f"The body is a {found or 'thing without resourceType'}, and the URL says {type}.", "resourceType"
-        )
+        raise BadRequest(f"The resourceType of the body is `{found}`; the URL asks for `{type}`.", "resourceType")
     structure.check(resource)
     return resource
 
@@ -73,7 +73,9 @@ def criteria_of(repository: Repository, type: str, text: str) -> Criteria:
         raise BadRequest(f"`{type}` is not a type that is kept here.")
     pairs = sorted(pair for pair in query_of(text.lstrip("?")) if pair[0] not in FORMAT)
     if not pairs:
-        raise PreconditionFailed("A conditional interaction needs criteria, such as `identifier=system|value`.")
+        raise PreconditionFailed(
+            "A conditional interaction needs criteria, such as `identifier=system|value`; else give an id in the URL."
+        )
     return Criteria(query_text(pairs), repository.reader().expression(type, pairs))
 
 

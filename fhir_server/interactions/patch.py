@@ -59,8 +59,10 @@ def _change(request: FhirRequest) -> Callable[[Resource], Resource]:
                 return _json_patch(b64decode(sent.get("data", "")))
             except (Base64Error, TypeError):
                 raise BadRequest("The data of the Binary are not base64.", "Binary.data") from None
+    if request.in_bundle:
+        raise BadRequest(f"A patch in a Bundle is a Parameters resource, or a Binary of {JSON_PATCH}.")
     raise BadRequest(
-        f"A patch is a Parameters resource, or a Binary of {JSON_PATCH}; this is `{sent.get('resourceType')}`."
+        f"As `{request.content_type}` a patch is a Parameters resource; an array of JSON Patch is sent as {JSON_PATCH}."
     )
 
 

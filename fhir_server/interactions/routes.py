@@ -23,6 +23,7 @@ from fhir_server.interactions.search import search
 from fhir_server.interactions.update import conditional_update, update
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.repository import Repository
+from fhir_server.validation.words import nearest
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ class Router:
         if allowed:
             raise _not_allowed(method, request.path, allowed)
         if parts[0] not in TYPES and not parts[0].startswith(("_", "$")):
-            raise NotFound(f"`{parts[0]}` is not a type that is kept here; known: {', '.join(TYPES)}.")
+            meant = nearest(parts[0], TYPES)
+            would_do = f"did you mean `{meant}`?" if meant else f"known: {', '.join(TYPES)}."
+            raise NotFound(f"`{parts[0]}` is not a type that is kept here; {would_do}")
         raise NotFound(f"There is nothing at `{request.path}`.")
 
     def _root(self, method: str) -> tuple[str, Callable[[FhirRequest, Repository], FhirResponse]]:

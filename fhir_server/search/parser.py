@@ -38,7 +38,7 @@ class Reader:
         if parameter is None:
             raise BadRequest(f"`{name}` is not a search parameter of {type}; known: {known(type)}.")
         if modifier:
-            raise BadRequest(f"`{code}` has no modifier `:{modifier}` here.")
+            raise BadRequest(f"`{code}` has no modifier `:{modifier}` here; write `{code}=…`.")
         if text == "":
             raise BadRequest(f"`{name}` has no value.")
         try:

@@ -77,7 +77,7 @@ class Tokens:
         kept = found[0] if found and "scope" in found[0] else None
         if kept is None or kept["expires_at"] <= self._clock():
             raise Unauthorized(
-                "The access token is not known, or has expired.",
+                "The access token is not known, or has expired; get a new one.",
                 headers={"WWW-Authenticate": 'Bearer realm="fhir-server", error="invalid_token"'},
             )
         prefetched: dict[tuple[str, str], Stored | None] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from decimal import Decimal
 
 import pytest
@@ -188,3 +189,17 @@ def test_wide_is_not_deep():
 def test_a_patch_is_an_array():
     """RFC 6902 s. 3"""
     assert loads(b'[{"op":"remove","path":"/a"}]') == [{"op": "remove", "path": "/a"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"active": true, }', "nothing between a comma and `}`, line 1 column 18"),
+        (b"[1, ]", "nothing between a comma and `]`, line 1 column 5"),
+        (b"{'active': true}", "double quotes, not in single ones, line 1 column 2"),
+    ],
+)
+def test_what_people_write_by_hand_is_named(text: bytes, said: str) -> None:
+    """RFC 8259 s. 4, 5, 7"""
+    with pytest.raises(BadRequest, match=re.escape(said)):
+        loads(text)
