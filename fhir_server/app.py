@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pymongo
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
@@ -115,6 +115,7 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
             authenticate=tokens.authenticate,
             repository_for=repository_for,
             record_stranger=record_stranger,
+            under_way=around.recorder.expecting,
             capabilities=capability_statement(base, clock(), update_as_create=settings.update_as_create),
             configuration=smart_configuration(),
         ),
@@ -148,7 +149,18 @@ def _health(app: Flask, client: MongoClient) -> None:
         return jsonify(status="ready")
 
 
+_NOTHING_HERE = """<!DOCTYPE html>
+<html lang="en"><title>Not found: fhir-server</title>
+<p>There is nothing here; the FHIR API is under <code>/fhir</code>, for programs with an access token.</p>
+</html>
+"""
+
+
 def _refused(error: HTTPException) -> Response:
     """The answer to what no route takes."""
-    nothing = NotFound("There is nothing here; the FHIR API is under /fhir.")
-    return rest.write_error(nothing if error.code == 404 else rest.of_http(error), "", "")
+    if error.code != 404:
+        return rest.write_error(rest.of_http(error), "", "")
+    if "text/html" in request.headers.get("Accept", ""):
+        # A browser shows no FHIR: it would call the answer invalid.
+        return Response(_NOTHING_HERE, 404, {"Cache-Control": "no-store"}, content_type="text/html; charset=utf-8")
+    return rest.write_error(NotFound("There is nothing here; the FHIR API is under /fhir."), "", "")

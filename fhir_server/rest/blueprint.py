@@ -12,6 +12,7 @@ import secrets
 import traceback
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -47,6 +48,7 @@ def blueprint(
     authenticate: Authenticate,
     repository_for: RepositoryFor,
     record_stranger: Callable[[Trail, FhirError], None],
+    under_way: Callable[[], AbstractContextManager[None]],
     capabilities: dict[str, Any],
     configuration: dict[str, Any],
 ) -> Blueprint:
@@ -54,7 +56,7 @@ def blueprint(
     The FHIR REST API.
 
     What anyone may read: the CapabilityStatement, and the SMART configuration, which is no resource.
-    record_stranger: records the refusal of an unknown caller.
+    record_stranger: records the refusal of an unknown caller.  under_way: holds while a request is answered.
     """
     rest = Blueprint("rest", __name__)
     written = json.dumps(capabilities)
@@ -73,7 +75,9 @@ def blueprint(
                 return _write(statement, query, request_id)
             if path == ".well-known/smart-configuration" and request.method in ("GET", "HEAD"):
                 return Response(json.dumps(configuration), content_type="application/json")
-            return _write(_answer(path, query, trail), query, request_id)
+            with under_way():
+                response = _answer(path, query, trail)
+            return _write(response, query, request_id)
         except FhirError as error:
             return write_error(error, query, request_id)
         except Exception as error:
@@ -175,7 +179,9 @@ def _write(response: FhirResponse, query: str, request_id: str) -> Response:
         media_type = negotiation.format_of(asked, request.headers.get("Accept"))
         pretty = any(name == "_pretty" and value != "false" for name, value in asked)
         body = negotiation.write(body, media_type, pretty)
-    headers |= {"X-Request-Id": request_id, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    headers |= {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    if request_id:
+        headers["X-Request-Id"] = request_id
     if body is not None:
         charset = "; charset=utf-8" if media_type in (negotiation.JSON, negotiation.XML) else ""
         headers["Content-Type"] = media_type + charset
