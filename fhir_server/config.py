@@ -48,6 +48,8 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("expected an http:// or https:// URL")
+    if parts.path.rstrip("/").endswith("/fhir"):
+        raise ValueError("leave out `/fhir`, which the server adds")
     return text.rstrip("/")
 
 
@@ -113,6 +115,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     for name, value in sorted(given.items()):
         if name not in table:
+            if name.upper() in table:
+                raise ConfigError(f"Unknown setting {name}; did you mean {name.upper()}?")
             raise ConfigError(f"Unknown setting {name}; known: {', '.join(sorted(table))}.")
         try:
             values[table[name].name] = table[name].read(value)

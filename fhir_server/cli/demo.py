@@ -59,12 +59,12 @@ def _welcome(store: Store, base_url: str) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]fhir-server[/bold] is ready at [bold]{base_url}/fhir[/bold]; Ctrl-C stops it.\n")
-    console.print("Who is in the seed record, with the logins of those who have an account:\n")
+    console.print("Who is in the seed record, with the logins of their accounts (for pages that are not there yet):\n")
     for person in people:
         if person["login"]:
             who = f"  {person['resource']:<42}{person['role']:<21}{person['display']:<40}"
             console.print(f"{who}{person['login']:<22}{person['password']}", markup=False)
-    console.print("\nFor a day, as the operator and as that patient (paste into a shell):\n")
+    console.print(f"\nTokens for a day, of the operator and of {patient['display']} (paste into a shell):\n")
     console.print(f"  OPERATOR={operator}\n  TOKEN={own}\n", markup=False)
     console.print(
         f'  curl -H "Authorization: Bearer $TOKEN" "{base_url}/fhir/{patient["resource"]}?_pretty=true"', markup=False

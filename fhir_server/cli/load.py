@@ -79,6 +79,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Load, say what came of it, and exit 1 if anything was faulty, 130 if it was stopped."""
     base = f"{settings.base_url or 'http://127.0.0.1:8080'}/fhir"
     sources, faults = find(arguments.paths)
+    if not sources:
+        for fault in faults:
+            print(f"fhir-server: {fault}", file=sys.stderr)
+        sys.exit(1)
     with open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir) as opened:
         with connect(opened.uri) as client:
             app.prepare(client, settings)
@@ -204,9 +208,10 @@ def _say(summary: Summary, say: Callable[[str], None] = print) -> None:
     for line in summary.unreadable:
         say(f"fhir-server: {line}")
     rate = (summary.kept + tally.of("faulty")) / max(summary.seconds, 0.001)
+    left = f"{tally.of('not kept')} of a type that is not kept here, " if tally.of("not kept") else ""
     say(
         f"\n{tally.of('created')} loaded, {tally.of('updated')} updated, {tally.of('unchanged')} already there, "
-        f"{tally.of('faulty')} faulty, in {summary.seconds:.1f} s ({rate:.0f}/s)"
+        f"{tally.of('faulty')} faulty, {left}in {summary.seconds:.1f} s ({rate:.0f}/s)"
     )
     if summary.stopped or summary.broken:
         say(f"{summary.broken or 'Stopped.'} Run the same command again to go on from here.")

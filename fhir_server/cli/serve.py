@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import os
 import secrets
 import signal
@@ -99,8 +100,10 @@ def _refuse_taken(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        why = "is in use" if error.errno == 98 else f"cannot be listened on ({error.strerror})"
-        raise Taken(f"{host}:{port} {why}; choose another with --port.") from None
+        if error.errno == errno.EADDRINUSE:
+            raise Taken(f"{host}:{port} is in use; choose another with --port.") from None
+        other = "--port" if error.errno == errno.EACCES else "--host"
+        raise Taken(f"{host}:{port} cannot be listened on ({error.strerror}); choose another with {other}.") from None
 
 
 def _say(message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -26,13 +27,22 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("token", help="print one access token", description=__doc__)
     parser.add_argument("--scope", required=True, help='SMART scopes, such as "patient/*.rs"')
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--patient", metavar="ID", help="the patient whose token it is")
-    who.add_argument("--practitioner", metavar="ID", help="the professional whose token it is")
-    parser.add_argument("--mode", choices=("normal", "bris_de_glace", "centre_15"), default="normal")
+    who.add_argument("--patient", type=_id_of("Patient"), metavar="ID", help="the patient whose token it is")
+    who.add_argument(
+        "--practitioner", type=_id_of("Practitioner"), metavar="ID", help="the professional whose token it is"
+    )
+    parser.add_argument(
+        "--mode", choices=("normal", "bris_de_glace", "centre_15"), default="normal", help="only normal is offered yet"
+    )
     parser.add_argument("--reason", metavar="TEXT", help="why; needed in the emergency modes")
     parser.add_argument("--ttl", type=int, default=DEFAULT_SECONDS, metavar="SECONDS", help="lifetime (default: 3600)")
     add_data_dir(parser)
     parser.set_defaults(run=run)
+
+
+def _id_of(type: str) -> Callable[[str], str]:
+    """The id, also from `Type/id` as the demo prints it."""
+    return lambda text: text.removeprefix(f"{type}/")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -62,13 +72,18 @@ def _actor(arguments: argparse.Namespace) -> Actor:
     bad = smart_scopes.faults(arguments.scope)
     scopes = smart_scopes.parse(arguments.scope)
     if bad:
-        raise BadRequest(f"`{bad[0]}` is not a scope: (patient|user|system)/(type|*).[c][r][u][d][s]")
+        raise BadRequest(
+            f"`{bad[0]}` is not a scope: (patient|user|system)/(type|*).[c][r][u][d][s], in this order, "
+            "with a type that is kept here."
+        )
     if not scopes:
         raise BadRequest(f"`{arguments.scope}` grants nothing: it has no scope such as patient/*.rs.")
     if any(scope.context == "patient" for scope in scopes) and not arguments.patient:
         raise BadRequest("A patient/ scope needs --patient.")
     if any(scope.context == "user" for scope in scopes) and not (arguments.patient or arguments.practitioner):
         raise BadRequest("A user/ scope needs --patient or --practitioner.")
+    if any(scope.context == "system" for scope in scopes) and (arguments.patient or arguments.practitioner):
+        raise BadRequest("A system/ scope is the operator's: leave out --patient and --practitioner.")
     if not 0 < arguments.ttl <= LONGEST_SECONDS:
         raise BadRequest(f"--ttl {arguments.ttl}: a token lives from one second to a year, {LONGEST_SECONDS} seconds.")
     if arguments.mode != "normal":

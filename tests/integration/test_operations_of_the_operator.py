@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from fhir_server.storage import mongod
 from tests.build import entry, patient, transaction
 from tests.servers import COMMAND, Server, end, environ, free_port, is_running, run, serving, wait_until
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 SERVE = ("serve", "--port")
 
 
@@ -99,12 +101,28 @@ def test_a_setting_with_a_bad_value(tmp_path: Path, setting: str, value: str) ->
     ("arguments", "said"),
     [
         (("--scope", "patient/Patient.x", "--patient", "p"), "`patient/Patient.x` is not a scope: "),
+        (("--scope", "patient/*.rs", "--patient", "Patient/nobody"), "Patient/nobody is not known."),
+        (("--scope", "system/*.rs", "--patient", "nobody"), "A system/ scope is the operator's"),
         (("--scope", "patient/*.rs"), "A patient/ scope needs --patient."),
         (("--scope", "patient/*.rs", "--patient", "nobody"), "Patient/nobody is not known."),
     ],
 )
 def test_a_token_that_cannot_be(server: Server, arguments: tuple[str, ...], said: str) -> None:
     assert refusal("token", *arguments, "--data-dir", server.data_dir).startswith(said)
+
+
+def test_nothing_to_load_starts_nothing(tmp_path: Path) -> None:
+    assert refusal("load", tmp_path / "gone", "--data-dir", tmp_path / "data").endswith("no such file or folder")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_address_outside_of_the_api(server: Server) -> None:
+    """A program gets FHIR; a browser, which cannot show it, a page"""
+    root = server.base.removesuffix("/fhir") + "/"
+    program, browser = requests.get(root, timeout=10), requests.get(root, headers={"Accept": BROWSER}, timeout=10)
+    assert (program.status_code, browser.status_code) == (404, 404)
+    assert program.json()["resourceType"] == "OperationOutcome"
+    assert browser.headers["Content-Type"] == "text/html; charset=utf-8" and "/fhir" in browser.text
 
 
 def test_a_mongodb_that_does_not_answer(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ def test_without_any_the_defaults_hold():
     ("name", "value", "said"),
     [
         ("FHIR_SERVER_COLOUR", "red", "Unknown setting FHIR_SERVER_COLOUR; known: FHIR_SERVER_BASE_URL"),
+        ("FHIR_SERVER_BASE_URl", "http://here", "did you mean FHIR_SERVER_BASE_URL"),
+        ("FHIR_SERVER_BASE_URL", "http://here/fhir/", "leave out `/fhir`"),
         ("FHIR_SERVER_MAX_COUNT", "many", "expected a whole number above 0"),
         ("FHIR_SERVER_MAX_COUNT", "0", "expected a whole number above 0"),
         ("FHIR_SERVER_BASE_URL", "http://", "expected an http"),
