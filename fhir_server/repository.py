@@ -18,6 +18,7 @@ from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
 from fhir_server.fhir.outcome import (
     BadRequest,
+    Conflict,
     FhirError,
     Forbidden,
     Gone,
@@ -236,9 +237,21 @@ class Repository:
 
         return self._write("create", work)
 
-    def update(self, type: str, id: str, resource: Resource, *, if_match: str | None = None) -> tuple[Stored, bool]:
-        """(the new version, whether the resource was created by it).  R4: http.html#update, http.html#upsert"""
-        return self._write("update", lambda inside, unit: inside._update(type, id, resource, if_match))
+    def update(
+        self, type: str, id: str, resource: Resource, *, if_match: str | None = None, unless_there: bool = False
+    ) -> tuple[Stored, bool]:
+        """
+        (the new version, whether the resource was created by it).
+
+        unless_there: raises PreconditionFailed if there is one.  R4: http.html#update, http.html#upsert
+        """
+
+        def work(inside: Repository, unit: Unit) -> tuple[Stored, bool]:
+            if unless_there and inside._is_to_be_changed(type, id):
+                raise PreconditionFailed(f"{type}/{id} is there already, and `If-None-Match: *` asks that it is not.")
+            return inside._update(type, id, resource, if_match)
+
+        return self._write("update", work)
 
     def update_matching(
         self,
@@ -258,6 +271,8 @@ class Repository:
             given = resource.get("id")
             if existing is None:
                 if given is not None:
+                    if inside._is_to_be_changed(type, given):
+                        raise Conflict(f"{type}/{given} is there, and does not match `{criteria.text}`.", f"{type}.id")
                     return inside._update(type, given, resource, if_match)
                 if if_match:
                     raise PreconditionFailed("Nothing matches, so there is no version to match either.")
@@ -450,6 +465,11 @@ class Repository:
         result, wrote = self._store.run(whole)
         self._trail.recorded = self._trail.recorded or wrote
         return result
+
+    def _is_to_be_changed(self, type: str, id: str) -> bool:
+        """Whether it is there, for one who may change it: to anyone else it is as if it were not."""
+        existing = self._inside.read(type, id)
+        return existing is not None and allowed_by(self.decide("update", type).where, existing)
 
     def _update(self, type: str, id: str, resource: Resource, if_match: str | None) -> tuple[Stored, bool]:
         unit = self._inside

@@ -63,7 +63,7 @@ def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:
 
 
 class FhirError(Exception):
-    """A failure with its status and issues.  Raised anywhere; rendered once, in rest/errors.py."""
+    """A failure with its status and issues.  Raised anywhere; rendered once, in rest/blueprint.py."""
 
     status = 500
     code = "exception"

@@ -116,7 +116,7 @@ def walk_references(resource: dict[str, Any]) -> Iterator[Found]:
 def rewrite(resource: dict[str, Any], mapping: Mapping[str, str], base: str | None = None) -> dict[str, Any]:
     """A copy in which what `mapping` names (`urn:uuid:…`, a full URL) is replaced by its value (`Patient/1`).
 
-    Replaced in Reference.reference, in elements of type uri, url, canonical, oid and uuid, and in the `<a href>` and
+    Replaced in Reference.reference, in elements of type uri and url, and in the `<a href>` and
     `<img src>` of narratives; a fragment, a canonical's version and `/_history/…` stay.  Text is never touched.
     `base` is the service_root of the entry's full URL: a relative reference is looked up under it too.
     R4: http.html#trules, bundle.html#references

@@ -18,9 +18,6 @@ from fhir_server.interactions.routes import ROUTES
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.search.parameters import parameters
 
-#: On what the server records of itself: it is read and searched, and an entry of its own cannot be changed.
-_SYSTEM = ("history-system",)
-
 
 def capability_statement(base: str, now: datetime, *, update_as_create: bool = True) -> dict[str, Any]:
     """The CapabilityStatement of the server at `base`, as of `now`, its start."""
@@ -58,7 +55,7 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
                     "description": "A bearer token with SMART scopes, on everything but discovery and health.",
                 },
                 "resource": [_resource(type, update_as_create) for type in sorted(TYPES)],
-                "interaction": [{"code": code} for code in ("transaction", "batch", *_SYSTEM)],
+                "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
             }
         ],
     }

@@ -18,7 +18,10 @@ def update(request: FhirRequest, repository: Repository, type: str, id: str) -> 
         raise BadRequest(
             f"The id in the body is {given}; the URL says `{id}`, and the two must be the same.", f"{type}.id"
         )
-    stored, created = repository.update(type, id, resource, if_match=request.headers.get("if-match"))
+    unless_there = request.headers.get("if-none-match", "").strip() == "*"  # RFC 9110 s. 13.1.2
+    stored, created = repository.update(
+        type, id, resource, if_match=request.headers.get("if-match"), unless_there=unless_there
+    )
     return written(request, repository, stored, created)
 
 
