@@ -14,8 +14,6 @@ from fhir_server.fhir.outcome import BadRequest
 #: Read by the wire (rest/negotiation.py), on every interaction.
 FORMAT = frozenset({"_format", "_pretty"})
 SUBSET = frozenset({"_summary", "_elements"})
-#: The largest page of $everything when none is asked for.
-MOST = 1000
 _SUMMARIES = ("true", "text", "data", "count", "false")
 
 

@@ -13,13 +13,15 @@ from fhir_server.fhir import json, references
 from fhir_server.fhir.bundle import bundle, search_entry
 from fhir_server.fhir.http import FhirRequest, FhirResponse, query_text
 from fhir_server.fhir.outcome import BadRequest, Forbidden
-from fhir_server.fhir.results import MOST, count_of, refuse_unknown, served, single, subset_asked
+from fhir_server.fhir.results import count_of, refuse_unknown, served, single, subset_asked
 from fhir_server.fhir.types import TYPES
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Expression, InRecord, all_of
 from fhir_server.search.parameters import parameters
 from fhir_server.storage.documents import Stored
 
+#: The largest page, and the one when none is asked for.
+MOST = 1000
 KNOWN = ("_count", "_cursor", "_type", "_since", "start", "end")
 
 

@@ -22,9 +22,9 @@ _OF_EVERY_TYPE = "_id _lastUpdated _tag _profile _security"
 _OF_RECORDS = "identifier patient subject code status date category type"
 _OF_PEOPLE = "name family given birthdate gender active organization practitioner"
 _OF_THE_REST = "agent url version"
-#: The parameters that are indexed and answered, on every type that has them.
+#: The parameters that are indexed and answered, on every type that has them but for those in FEWER.
 OFFERED = frozenset(f"{_OF_EVERY_TYPE} {_OF_RECORDS} {_OF_PEOPLE} {_OF_THE_REST}".split())
-#: Where fewer are: every access writes an AuditEvent, and what is indexed on it every read pays for.
+#: The types with fewer: every access writes an AuditEvent, and what is indexed on it every read pays for.
 FEWER = {"AuditEvent": frozenset({"_id", "_lastUpdated", "patient", "agent", "date"})}
 #: The types of parameter that can be answered.
 ANSWERED = frozenset({"token", "reference", "date", "string", "uri"})
