@@ -70,8 +70,7 @@ def serve(
     before is called with the base url and the database's URI before the workers start; welcome when they have.
     """
     _refuse_taken(arguments.host, arguments.port)
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(arguments.host, arguments.host)  # noqa: S104 - not bound here
-    base_url = settings.base_url or f"http://{host}:{arguments.port}"
+    base_url = settings.base_url or url_of(arguments.host, arguments.port)
     opened = open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir, progress=_say)
     master = os.getpid()
     try:
@@ -84,6 +83,17 @@ def serve(
         # A worker that exits unwinds this stack too: it is a fork of the master.
         if os.getpid() == master:
             opened.close()
+
+
+def url_of(host: str, port: int) -> str:
+    """
+    Where a client on this machine finds what listens there.  RFC 3986 s. 3.2.2
+
+    >>> url_of("::1", 8080)
+    'http://[::1]:8080'
+    """
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+    return f"http://[{near}]:{port}" if ":" in near else f"http://{near}:{port}"
 
 
 def _count(text: str) -> int:

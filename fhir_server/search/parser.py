@@ -1,4 +1,4 @@
-"""A query, read: search parameters into an expression, result parameters into the rest of a Query.
+"""A query, read: search parameters into an expression; those of the result are read where the answer is made.
 
 Raises on what it does not know, and says what there is; leniency is decided in interactions/search.py, for the
 client's own query alone.  R4: search.html
