@@ -12,7 +12,6 @@ import secrets
 import traceback
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -48,7 +47,6 @@ def blueprint(
     authenticate: Authenticate,
     repository_for: RepositoryFor,
     record_stranger: Callable[[Trail, FhirError], None],
-    under_way: Callable[[], AbstractContextManager[None]],
     capabilities: dict[str, Any],
     configuration: dict[str, Any],
 ) -> Blueprint:
@@ -56,7 +54,7 @@ def blueprint(
     The FHIR REST API.
 
     What anyone may read: the CapabilityStatement, and the SMART configuration, which is no resource.
-    record_stranger: records the refusal of an unknown caller.  under_way: holds while a request is answered.
+    record_stranger: records the refusal of an unknown caller.
     """
     rest = Blueprint("rest", __name__)
     written = json.dumps(capabilities)
@@ -75,9 +73,7 @@ def blueprint(
                 return _write(statement, query, request_id)
             if path == ".well-known/smart-configuration" and request.method in ("GET", "HEAD"):
                 return Response(json.dumps(configuration), content_type="application/json")
-            with under_way():
-                response = _answer(path, query, trail)
-            return _write(response, query, request_id)
+            return _write(_answer(path, query, trail), query, request_id)
         except FhirError as error:
             return write_error(error, query, request_id)
         except Exception as error:
