@@ -115,6 +115,7 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
             authenticate=tokens.authenticate,
             repository_for=repository_for,
             record_stranger=record_stranger,
+            under_way=around.recorder.expecting,
             capabilities=capability_statement(base, clock(), update_as_create=settings.update_as_create),
             configuration=smart_configuration(),
         ),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,7 @@ from fhir_server.search.expression import Entry
 from fhir_server.storage.documents import Stored, current_document
 from fhir_server.storage.store import answering
 
+_DCM = "http://dicom.nema.org/resources/ontology/DCM"
 _INTERACTIONS = "http://hl7.org/fhir/restful-interaction"
 _ACTIONS = {"create": "C", "update": "U", "patch": "U", "delete": "D", "batch": "E", "transaction": "E"}
 _PURPOSES = {"bris_de_glace": "BTG", "centre_15": "ETREAT"}
@@ -68,9 +70,7 @@ def event(
         "resourceType": "AuditEvent",
         "id": id,
         "meta": {"versionId": "1", "lastUpdated": instant(now)},
-        "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
-        **({"subtype": [{"system": _INTERACTIONS, "code": interaction}]} if interaction else {}),
-        "action": _ACTIONS.get(interaction, "E" if interaction.startswith(("search", "operation")) else "R"),
+        **_kind(interaction),
         "recorded": instant(now),
         "outcome": outcome,
         **({"outcomeDesc": printable(description)} if description else {}),
@@ -95,6 +95,21 @@ def index_entry(actor: Actor | None, patient: str | None, now: datetime) -> Entr
     patients = dict.fromkeys([*([agent] if agent and agent.startswith("Patient/") else []), f"Patient/{patient}"])
     found["tokens"] += [f"patient={each}" for each in patients if each != "Patient/None"]
     return found
+
+
+def _kind(interaction: str) -> dict[str, Any]:
+    """The type, subtype and action of what was done.  R4: valueset-audit-event-sub-type.html"""
+    if interaction in ("login", "token"):
+        code = "110122" if interaction == "login" else "110114"
+        coding = {"system": _DCM, "code": code, "display": "Login" if interaction == "login" else "User Authentication"}
+        return {"type": {"system": _DCM, "code": "110114"}, "subtype": [coding], "action": "E"}
+    code, _, name = interaction.partition("-") if interaction.startswith("operation-") else (interaction, "", "")
+    coding = {"system": _INTERACTIONS, "code": code, **({"display": f"${name}"} if name else {})}
+    return {
+        "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
+        **({"subtype": [coding]} if interaction else {}),
+        "action": _ACTIONS.get(code, "E" if code.startswith(("search", "operation")) else "R"),
+    }
 
 
 def _purpose(actor: Actor | None) -> dict[str, Any]:
@@ -161,7 +176,7 @@ class _Ticket:
     failure: BaseException | None = None
 
 
-#: How long a record waits for others to share its insert with, where there were others the last time.
+#: How long a record waits for those of the requests under way, to share its insert with.
 COMPANY_SECONDS = 0.0015
 
 
@@ -174,7 +189,18 @@ class Recorder:
         self._arrived = threading.Condition(self._lock)
         self._waiting: list[_Ticket] = []
         self._busy = False
-        self._company = 1
+        self._expected = 0
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """A request is under way; whoever records meanwhile waits a moment for its record to come along."""
+        with self._lock:
+            self._expected += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._expected -= 1
 
     def record(self, *events: Stored) -> None:
         """Return once the records are durable.  Raises Unavailable, or what else MongoDB raised, if they cannot be."""
@@ -196,11 +222,9 @@ class Recorder:
     def _insert_all(self) -> None:
         """Insert all that waits, wake those it was for, and hand the lead to the first that has come since."""
         with self._lock:
-            # As many as came last time are on their way again, and a record costs a third when it shares its insert.
-            if self._company > 1:
-                self._arrived.wait_for(lambda: len(self._waiting) >= self._company, COMPANY_SECONDS)
+            # The requests under way bring their records soon, and a record costs a third when it shares its insert.
+            self._arrived.wait_for(lambda: len(self._waiting) >= self._expected, COMPANY_SECONDS)
             batch, self._waiting = self._waiting, []
-            self._company = len(batch)
         failure: BaseException | None = None
         try:
             self._collection.insert_many([one for ticket in batch for one in ticket.documents], ordered=False)

@@ -64,7 +64,7 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
 def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
     codes = dict.fromkeys(route.interaction for route in ROUTES if "{type}" in route.path)
     operations = [
-        {"name": operation.name, "definition": operation.definition}
+        {"name": operation.name, "definition": operation.definition, "documentation": "On an instance."}
         for operation in OPERATIONS.values()
         if type in operation.types
     ]
@@ -72,7 +72,7 @@ def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
         "interaction": [{"code": code} for code in codes],
-        "versioning": "versioned-update",
+        "versioning": "versioned",
         "readHistory": True,
         "updateCreate": update_as_create,
         "conditionalCreate": True,

@@ -12,6 +12,7 @@ import secrets
 import traceback
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -47,6 +48,7 @@ def blueprint(
     authenticate: Authenticate,
     repository_for: RepositoryFor,
     record_stranger: Callable[[Trail, FhirError], None],
+    under_way: Callable[[], AbstractContextManager[None]],
     capabilities: dict[str, Any],
     configuration: dict[str, Any],
 ) -> Blueprint:
@@ -54,7 +56,7 @@ def blueprint(
     The FHIR REST API.
 
     What anyone may read: the CapabilityStatement, and the SMART configuration, which is no resource.
-    record_stranger: records the refusal of an unknown caller.
+    record_stranger: records the refusal of an unknown caller.  under_way: holds while a request is answered.
     """
     rest = Blueprint("rest", __name__)
     written = json.dumps(capabilities)
@@ -73,7 +75,9 @@ def blueprint(
                 return _write(statement, query, request_id)
             if path == ".well-known/smart-configuration" and request.method in ("GET", "HEAD"):
                 return Response(json.dumps(configuration), content_type="application/json")
-            return _write(_answer(path, query, trail), query, request_id)
+            with under_way():
+                response = _answer(path, query, trail)
+            return _write(response, query, request_id)
         except FhirError as error:
             return write_error(error, query, request_id)
         except Exception as error:
@@ -110,6 +114,9 @@ def blueprint(
     return rest
 
 
+#: Types that a resource and any other content share; a CDA document is deposited as text/xml.
+_GENERIC = frozenset({"application/json", "text/json", "application/xml", "text/xml"})
+_IS_BINARY = re.compile(rb"""<(\w+:)?Binary\b[^>]*["']http://hl7\.org/fhir["']|"resourceType"\s*:\s*"Binary\"""")
 #: A Binary holds whatever was deposited: no browser is to run it as a page of ours.  R4: security.html#binary
 _CONTENT_OF_OTHERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Content-Disposition": "attachment"}
 _TOO_LARGE = "The body is larger than this server reads (FHIR_SERVER_MAX_BODY_BYTES)."
@@ -141,7 +148,7 @@ def read_request(path: str, query: str, base: str) -> FhirRequest:
     known = JSON_TYPES | XML_TYPES | {JSON_PATCH, ""}
     if type != "Binary" or request.method not in ("POST", "PUT") or "/" in id or id.startswith(("_", "$")):
         return asked
-    if asked.content_type in known:
+    if asked.content_type in known and (asked.content_type not in _GENERIC or _IS_BINARY.search(asked.body[:4096])):
         return asked
     binary: dict[str, Any] = {
         "resourceType": "Binary",

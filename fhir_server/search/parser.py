@@ -19,6 +19,10 @@ from fhir_server.search.types import date, id, reference, string, token, uri
 RESULT_PARAMETERS = ("_count", "_total", "_summary", "_elements", "_format", "_pretty")
 
 
+#: So many values may stand behind one parameter, parted by commas.
+MOST_VALUES = 500
+
+
 @dataclass(frozen=True)
 class Reader:
     """What reading a query depends on: the server's base url, its time zone, and now."""
@@ -41,8 +45,11 @@ class Reader:
             raise BadRequest(f"`{code}` has no modifier `:{modifier}` here; write `{code}=…`.")
         if text == "":
             raise BadRequest(f"`{name}` has no value.")
+        values = token.split(text, ",")
+        if len(values) > MOST_VALUES:
+            raise BadRequest(f"`{name}` has {len(values)} values; at most {MOST_VALUES} can be asked for at once.")
         try:
-            return any_of(*(self._value(parameter, value) for value in token.split(text, ",")))
+            return any_of(*(self._value(parameter, value) for value in values))
         except ValueError as error:
             raise BadRequest(f"`{name}={text}`: {error}.") from None
 

@@ -39,6 +39,7 @@ def of_type(type: str) -> dict[str, Keys]:
         date = offered.get(PRIMARY_DATE)
         by_date = ((f"dates.{PRIMARY_DATE}.low", 1),) if date and not date.repeated else ()
         found["owner"] = (("owner", 1), ("_id", 1))
+        found["depositor"] = (("depositor", 1), ("_id", 1))
         if type not in FEWER:
             found["owner_tokens"] = (("owner", 1), ("tokens", 1), *by_date)
         if several_records(type):
@@ -102,7 +103,7 @@ def _all() -> dict[str, dict[str, Keys]]:
 
 
 #: Fields that most documents of a collection lack: only those that have one are in the index.
-_SPARSE = ("others", "dates_", "strings_")
+_SPARSE = ("others", "depositor", "dates_", "strings_")
 
 
 def _model(name: str, keys: Keys) -> IndexModel:

@@ -233,6 +233,7 @@ class Store:
             except errors.PyMongoError as error:
                 if not error.has_error_label("UnknownTransactionCommitResult") or time.monotonic() > deadline:
                     raise
+                time.sleep(0.05)
 
     def _filter(self, type: str, where: Expression, allowed: Expression) -> Filter:
         return to_filter(all_of(allowed, where), several_records=several_records(type))

@@ -91,7 +91,7 @@ def test_every_interaction_of_every_type(operator: Caller, statement: dict[str, 
             answer = run()
             assert answer.status_code in (200, 201, 204), (type, code, answer.text)
         assert operator("GET", f"{type}/{id}").status_code == 410
-        assert resource["versioning"] == "versioned-update"
+        assert resource["versioning"] == "versioned"
         _conditional(operator, resource, type, sound)
 
 
