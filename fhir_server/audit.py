@@ -177,7 +177,7 @@ class _Ticket:
 
 
 #: How long a record waits for those of the requests under way, to share its insert with.
-COMPANY_SECONDS = 0.0015
+COMPANY_SECONDS = 0.003
 
 
 class Recorder:
