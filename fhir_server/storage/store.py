@@ -188,9 +188,10 @@ class Store:
         """
         deadline = time.monotonic() + PATIENCE
         pause = 0.002
+        # Once the store was away that is the reason, even if the writers that waited for it meet when it is back.
+        failure: FhirError = Conflict("Other writers keep changing the same resources; try again.")
         with answering(), self._client.start_session() as session:
             while True:
-                failure: FhirError = Conflict("Other writers keep changing the same resources; try again.")
                 try:
                     return self._once(session, work)
                 except Retry:
