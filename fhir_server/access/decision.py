@@ -41,33 +41,28 @@ class Decision:
 
     where       which resources.  Always applied
     record      the id of the patient whose record alone a write may touch; None where there is no such bound
-    hidden      element paths to leave out, `Patient.telecom`
-    reason      one sentence, for the audit record and the patient
     """
 
     where: Expression
-    hidden: frozenset[str]
-    reason: str
     record: str | None = None
 
 
 def decide(actor: Actor, interaction: str, type: str, constrain: Constrain) -> Decision:
     """What `actor` may do.  Raises Forbidden when no scope of the token covers the interaction on the type."""
     letter = LETTERS[interaction]
-    reached = []
+    reached: list[tuple[Expression, Expression]] = []
     for scope in actor.scopes:
         if scope.type in ("*", type) and letter in scope.letters:
             reach, constraint = _reach(actor, scope, letter, type), _constraint(scope, type, constrain)
             if NOTHING not in (reach, constraint):
-                reached.append((scope, reach, constraint))
+                reached.append((reach, constraint))
     if not reached:
         raise Forbidden(
             f"The access token has no scope for `{interaction}` on {type}; it would take `{type}.{letter}`."
         )
-    where = any_of(*(all_of(reach, constraint) for _, reach, constraint in reached))
-    in_record = actor.patient and all(reach == InRecord(actor.patient) for _, reach, _ in reached)
-    reason = _reason(actor, [scope for scope, _, _ in reached])
-    return Decision(where, frozenset(), reason, actor.patient if in_record else None)
+    where = any_of(*(all_of(reach, constraint) for reach, constraint in reached))
+    in_record = actor.patient and all(reach == InRecord(actor.patient) for reach, _ in reached)
+    return Decision(where, actor.patient if in_record else None)
 
 
 def _constraint(scope: Scope, type: str, constrain: Constrain) -> Expression:
@@ -95,13 +90,3 @@ def _reach(actor: Actor, scope: Scope, letter: str, type: str) -> Expression:
         # deposited needs one.
         return EVERYTHING if letter == "c" else DepositedBy(f"Practitioner/{actor.practitioner}")
     return NOTHING
-
-
-def _reason(actor: Actor, scopes: list[Scope]) -> str:
-    if actor.kind == "operator" and any(scope.context == "system" for scope in scopes):
-        return "The operator of the server, by a token made on its command line."
-    if any(scope.context == "system" for scope in scopes):
-        return "A backend service, within its scopes."
-    if actor.kind == "patient" or any(scope.context == "patient" for scope in scopes):
-        return "The person's own record, within the scopes of the app."
-    return "A professional, for what they deposited themselves."

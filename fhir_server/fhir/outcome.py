@@ -14,7 +14,6 @@
     ├── TooLarge               413  too-long
     ├── UnsupportedMediaType   415  not-supported
     ├── Unprocessable          422  processing
-    ├── TooManyRequests        429  throttled
     └── Unavailable            503  transient
 
 R4: http.html#Status-Codes, operationoutcome.html, valueset-issue-type.html
@@ -160,12 +159,6 @@ class Unprocessable(FhirError):
     """Understood, but not a good resource."""
 
     status, code = 422, "processing"
-
-
-class TooManyRequests(FhirError):
-    """The client should slow down."""
-
-    status, code = 429, "throttled"
 
 
 class Unavailable(FhirError):

@@ -16,8 +16,6 @@ from fhir_server.repository import Criteria, Repository
 from fhir_server.storage.documents import Stored
 from fhir_server.validation import structure
 
-RETURNS = ("minimal", "representation", "OperationOutcome")
-
 
 def headers_of(stored: Stored) -> dict[str, str]:
     """The headers that say which version this is.  R4: http.html#versioning"""
