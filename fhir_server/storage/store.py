@@ -43,6 +43,7 @@ COUNTED = 10_000
 
 _TOO_LARGE = "The resource is too large to be kept: 16 MB with its index."
 _BSON_OBJECT_TOO_LARGE = 10334
+_WRITE_CONFLICT = 112
 _SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1}
 _MAJORITY = WriteConcern("majority", j=True)
 
@@ -202,7 +203,7 @@ class Store:
                 except errors.PyMongoError as error:
                     if not error.has_error_label("TransientTransactionError"):
                         raise
-                    if isinstance(error, errors.ConnectionFailure):
+                    if not _is_conflict(error):
                         failure = _away()
                 if time.monotonic() + pause > deadline:
                     raise failure from None
@@ -349,6 +350,11 @@ class Unit:
 
 def _away() -> Unavailable:
     return Unavailable("The store does not answer just now; try again.", headers={"Retry-After": "2"})
+
+
+def _is_conflict(error: errors.PyMongoError) -> bool:
+    """Whether another writer came first; else the store lost the transaction: it was away, or it is just back."""
+    return isinstance(error, errors.OperationFailure) and error.code == _WRITE_CONFLICT
 
 
 def _is_duplicate(error: errors.BulkWriteError) -> bool:

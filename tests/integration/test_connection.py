@@ -19,9 +19,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import NetworkTimeout, PyMongoError
 
-from fhir_server.storage import mongod
+from fhir_server.fhir.outcome import Unavailable
+from fhir_server.storage import mongod, store
 from fhir_server.storage.connection import StartError, connect, open_database
 from tests.calls import serve
+from tests.servers import is_running, wait_until
 
 
 @contextmanager
@@ -198,9 +200,16 @@ def hung(data_dir: Path) -> Iterator[None]:
     pid = int((data_dir / "mongodb" / "mongod.lock").read_text())
     os.kill(pid, signal.SIGSTOP)
     try:
+        # A signal is on its way for a while: one thread of many may still answer.
+        wait_until(lambda: all(state(thread) == "T" for thread in Path(f"/proc/{pid}/task").iterdir()))
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def state(thread: Path) -> str:
+    """One letter; proc(5), stat."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_a_store_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
@@ -224,6 +233,21 @@ def test_a_store_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
     assert ready.status_code == 503
     assert asked < 5
     assert again.status_code == 200
+
+
+def test_a_store_that_lost_the_transaction_was_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R4 http.html#Status-Codes: 503 for what is over by itself; 409 would blame another writer"""
+    monkeypatch.setattr(store, "PATIENCE", 0.1)
+
+    def work(unit: store.Unit) -> None:
+        unit.meet("a conditional create")
+        pid = int((tmp_path / "mongodb" / "mongod.lock").read_text())
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(pid))
+
+    with open_database(uri=None, data_dir=tmp_path) as opened, connect(opened.uri) as client:
+        with pytest.raises(Unavailable):
+            store.Store(client, "lost").run(work)
 
 
 def test_the_patience_of_the_uri_goes_first(mongodb_uri: str) -> None:
