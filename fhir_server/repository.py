@@ -31,12 +31,14 @@ from fhir_server.fhir.outcome import (
 )
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.cursor import Cursors
-from fhir_server.search.expression import EVERYTHING, NOTHING, Expression, Match, OfTypes, all_of, any_of
+from fhir_server.search.expression import EVERYTHING, NOTHING, Expression, Match, OfTypes, all_of, any_of, has_joins
 from fhir_server.search.index import entry
 from fhir_server.search.parser import Reader
+from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage.documents import Stored
-from fhir_server.storage.store import Store, Unit, allowed_by
+from fhir_server.storage.joins import Joins
+from fhir_server.storage.store import Place, Store, Unit, allowed_by
 
 T = TypeVar("T")
 Resource = dict[str, Any]
@@ -60,6 +62,13 @@ class Surroundings:
     def reader(self) -> Reader:
         """The reader of queries, now."""
         return Reader(self.base, self.zone, self.clock())
+
+    def constraint(self, type: str, pairs: tuple[tuple[str, str], ...]) -> Expression:
+        """What the constraint of a granular scope asks.  Raises BadRequest, also for one that asks of other resources."""
+        found = self.reader().expression(type, pairs)
+        if has_joins(found):
+            raise BadRequest("A scope is constrained by what stands in the resource itself.")
+        return found
 
 
 @dataclass(frozen=True)
@@ -135,31 +144,43 @@ class Repository:
         where: Expression,
         *,
         limit: int,
-        after: str | None = None,
+        order: tuple[Order, ...] = (),
+        after: Place | None = None,
+        back: bool = False,
         beyond: bool = False,
         interaction: str = "search-type",
     ) -> list[Stored]:
         """
-        Up to `limit` resources that match and may be seen, by id, from behind `after` on.
+        Up to `limit` resources that match and may be seen, in order, from behind the place `after` on.
 
-        beyond: one more, if there is one, to tell that there are further pages; it is not to be served.
+        back: from there towards the beginning, still in order.  beyond: one more at the far end, if there is one, to
+        tell that there are further pages; it is not to be served.
         """
         decision = self.decide(interaction, type)
-        source = self._unit or self._store
-        found = source.find(type, where, allowed=decision.where, limit=limit + 1 if beyond else limit, after=after)
-        self._trail.disclose(found[:limit])
+        most = limit + 1 if beyond else limit
+        found = self._finder(where).find(
+            type, where, allowed=decision.where, limit=most, order=order, after=after, back=back
+        )
+        self._trail.disclose(found[-limit:] if back and limit else found[:limit])
         return found
 
     def count(self, type: str, where: Expression, *, exactly: bool = False) -> int | None:
         """How many match and may be seen; None when that is more than are counted unless it is asked for exactly."""
         decision = self.decide("search-type", type)
-        return (self._unit or self._store).count(type, where, allowed=decision.where, exactly=exactly)
+        return self._finder(where).count(type, where, allowed=decision.where, exactly=exactly)
+
+    def _finder(self, where: Expression) -> Store | Unit | Joins:
+        """What finds: the store, or a search across resources on it, each type of them within its own decision."""
+        source = self._unit or self._store
+        if not has_joins(where):
+            return source
+        return Joins(source, lambda type: self.decide("search-type", type).where, self._store.timeout_ms)
 
     def fetch(self, type: str, ids: Iterable[str]) -> list[Stored]:
         """Those of these resources that may be seen, by the actor's rules for the type; none without a scope for it."""
         ids = tuple(dict.fromkeys(ids))
         try:
-            return self.search(type, Match("_id", IdTest(ids)), limit=len(ids), interaction="read") if ids else []
+            return self.search(type, Match("_id", IdTest(frozenset(ids))), limit=len(ids), interaction="read") if ids else []
         except Forbidden:
             return []
 
@@ -195,6 +216,11 @@ class Repository:
                 total = len(found)
         self._trail.disclose(found[:limit])
         return found, total
+
+    @property
+    def base(self) -> str:
+        """The server's base url."""
+        return self._around.base
 
     @property
     def page_sizes(self) -> tuple[int, int]:
@@ -350,8 +376,7 @@ class Repository:
     def match(self, type: str, criteria: Criteria) -> Stored | None:
         """The one resource that matches and may be seen, None if there is none.  Raises MultipleMatches."""
         decision = self.decide("search-type", type)
-        source = self._unit or self._store
-        found = source.find(type, criteria.where, allowed=decision.where, limit=2)
+        found = self._finder(criteria.where).find(type, criteria.where, allowed=decision.where, limit=2)
         if len(found) > 1:
             raise MultipleMatches(f"`{type}?{criteria.text}` matches more than one resource.")
         return found[0] if found else None
@@ -419,7 +444,7 @@ class Repository:
         """What the actor may do; asked once a request.  Raises Forbidden."""
         asked = (interaction, type)
         if asked not in self._decisions:
-            self._decisions[asked] = decide(self.actor, interaction, type, self._around.reader().expression)
+            self._decisions[asked] = decide(self.actor, interaction, type, self._around.constraint)
         return self._decisions[asked]
 
     def _in_all_types(self, interaction: str) -> Expression:

@@ -93,6 +93,18 @@ def is_resource(type: str) -> bool:
 
 
 @cache
+def codes(value_set: str) -> Mapping[str, tuple[str, ...]]:
+    """The codes of each system of a value set that R4 binds an element to; none of one that cannot be listed."""
+    return {system: tuple(listed) for system, listed in bindings()["codes"].get(value_set, {}).items()}
+
+
+@cache
+def bindings() -> dict[str, Any]:
+    """profiles/r4/bindings.json: {"codes": {value set: {system: [code]}}, "open": [value set]}."""
+    return orjson.loads((carried("profiles") / "r4" / "bindings.json").read_bytes())
+
+
+@cache
 def _definitions() -> _Definitions:
     table = orjson.loads((carried("profiles") / "r4" / "elements.json").read_bytes())
     structures = {

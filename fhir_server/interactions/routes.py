@@ -19,7 +19,7 @@ from fhir_server.interactions.delete import conditional_delete, delete
 from fhir_server.interactions.history import history
 from fhir_server.interactions.patch import conditional_patch, patch
 from fhir_server.interactions.read import read, vread
-from fhir_server.interactions.search import search
+from fhir_server.interactions.search import search, search_compartment, search_system
 from fhir_server.interactions.update import conditional_update, update
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.repository import Repository
@@ -28,7 +28,10 @@ from fhir_server.validation.words import nearest
 
 @dataclass(frozen=True)
 class Route:
-    """A row: the interaction's code, its method, and its path; `{type}` is a supported type, `{id}` any text."""
+    """A row: the interaction's code, its method, and its path; `{type}` is a supported type, `{id}` any text.
+
+    The empty path is the base itself, where a POST is a batch or transaction.
+    """
 
     interaction: str
     method: str
@@ -39,6 +42,12 @@ class Route:
 ROUTES = (
     Route("search-type", "GET", "{type}", search),
     Route("search-type", "POST", "{type}/_search", search),
+    Route("search-type", "GET", "Patient/{id}/{type}", search_compartment),
+    Route("search-type", "POST", "Patient/{id}/{type}/_search", search_compartment),
+    Route("search-system", "GET", "Patient/{id}/*", partial(search_compartment, type="*")),
+    Route("search-system", "POST", "Patient/{id}/*/_search", partial(search_compartment, type="*")),
+    Route("search-system", "GET", "", search_system),
+    Route("search-system", "POST", "_search", search_system),
     Route("create", "POST", "{type}", create),
     Route("update", "PUT", "{type}", conditional_update),
     Route("patch", "PATCH", "{type}", conditional_patch),
@@ -90,8 +99,10 @@ class Router:
         raise NotFound(f"There is nothing at `{request.path}`.")
 
     def _root(self, method: str) -> tuple[str, Callable[[FhirRequest, Repository], FhirResponse]]:
+        if method == "GET":
+            return "search-system", search_system
         if method != "POST":
-            raise _not_allowed(method, "/", ["POST"])
+            raise _not_allowed(method, "/", ["GET", "POST"])
 
         def run(request: FhirRequest, repository: Repository) -> FhirResponse:
             return batch_or_transaction(request, repository, self, self.unforeseen, max_entries=self.max_entries)

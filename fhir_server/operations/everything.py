@@ -35,7 +35,8 @@ def everything(request: FhirRequest, repository: Repository, type: str, id: str)
     applied = [pair for pair in query if pair[0] != "_cursor"]
     place = f"{request.path}?{query_text(applied)}"
     cursor = single(query, "_cursor")
-    first, after = (0, None) if cursor is None else repository.position(cursor, place)
+    first, last = (0, None) if cursor is None else repository.position(cursor, place)
+    after = None if last is None else (last,)
 
     page: list[Stored] = []
     onward = None

@@ -1,10 +1,18 @@
 """What a search asks for, once parsed.
 
     And(terms)  Or(terms)  Not(term)      combine
-    Match(parameter, test)                some indexed value of the parameter passes `test`
+    Match(field, test)                    some indexed value of the field passes `test`
+    Present(field)                        the field has a value
+    Within(part, term)                    one and the same part of the resource (a component, a contained resource)
+                                          passes `term`
     InRecord(patient)                     the resource belongs to the record of Patient/`patient`
     OfTypes(types)                        the resource is of one of these types
     DepositedBy(reference)                the resource was last written by `reference`
+
+and, across resources, what `storage/joins.py` turns into the above before anything is read:
+
+    Refers(parameter, type, term)         by that parameter it refers to a `type` that passes `term`
+    ReferredBy(type, parameter, term)     a `type` that passes `term` refers to it by that parameter
 
 Expressions are values: frozen, comparable, printable.  They know nothing of HTTP or MongoDB.  Two functions read
 them, `mongo.to_filter` and `matcher.matches`; tests/generative holds the two to the same answers.
@@ -12,7 +20,8 @@ them, `mongo.to_filter` and `matcher.matches`; tests/generative holds the two to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 #: What is kept beside a resource to find it by: see `index.entry`.
@@ -26,8 +35,11 @@ class ValueTest(Protocol):
     def to_filter(self, field: str) -> Filter:
         """The MongoDB filter over documents whose entry keeps the parameter under `field`."""
 
+    def narrow(self, field: str) -> Filter | None:
+        """A filter on `keys` that an index answers and that holds wherever the test does; None if `to_filter` is one."""
+
     def accepts(self, entry: Entry, field: str) -> bool:
-        """The same, of an entry in memory."""
+        """The same as to_filter, of an entry in memory."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,22 @@ class Match:
 
 
 @dataclass(frozen=True)
+class Present:
+    """The parameter under `field` has a value; `record`: naming the patient whose record it is, is one."""
+
+    field: str
+    record: bool = False
+
+
+@dataclass(frozen=True)
+class Within:
+    """One and the same sub-entry of the part passes the term."""
+
+    part: str
+    term: Expression
+
+
+@dataclass(frozen=True)
 class InRecord:
     """The resource belongs to the record of this patient (an id)."""
 
@@ -67,8 +95,15 @@ class InRecord:
 
 
 @dataclass(frozen=True)
+class InRecords:
+    """The resource belongs to the record of one of these patients (ids)."""
+
+    patients: frozenset[str]
+
+
+@dataclass(frozen=True)
 class OfTypes:
-    """The resource is of one of these types; asked of the history of the whole system."""
+    """The resource is of one of these types; asked of the history of the whole system, and of contained resources."""
 
     types: tuple[str, ...]
 
@@ -80,17 +115,42 @@ class DepositedBy:
     reference: str
 
 
-Expression: TypeAlias = And | Or | Not | Match | InRecord | OfTypes | DepositedBy
+@dataclass(frozen=True)
+class Refers:
+    """By the parameter `code` of `source` it refers to a resource of `type` that passes the term."""
+
+    source: str
+    code: str
+    type: str
+    term: Expression
+
+
+@dataclass(frozen=True)
+class ReferredBy:
+    """A resource of `type` that passes the term refers to this one, of type `target`, by its parameter `code`."""
+
+    target: str
+    type: str
+    code: str
+    term: Expression
+
+
+Join: TypeAlias = Refers | ReferredBy
+Expression: TypeAlias = (
+    And | Or | Not | Match | Present | Within | InRecord | InRecords | OfTypes | DepositedBy | Refers | ReferredBy
+)
 
 EVERYTHING = And(())
 NOTHING = Or(())
 
 
 def all_of(*terms: Expression) -> Expression:
-    """And(terms), flattened; EVERYTHING is left out."""
+    """And(terms), flattened; EVERYTHING is left out, and NOTHING is all that is left of what holds it."""
     flat: list[Expression] = []
     for term in terms:
         flat.extend(term.terms if isinstance(term, And) else (term,))
+    if NOTHING in flat:
+        return NOTHING
     return flat[0] if len(flat) == 1 else And(tuple(flat))
 
 
@@ -102,3 +162,41 @@ def any_of(*terms: Expression) -> Expression:
     if EVERYTHING in flat:
         return EVERYTHING
     return flat[0] if len(flat) == 1 else Or(tuple(flat))
+
+
+def none_of(term: Expression) -> Expression:
+    """Not(term), with what is always and what is never turned round."""
+    if term == EVERYTHING:
+        return NOTHING
+    return EVERYTHING if term == NOTHING else Not(term)
+
+
+def has_joins(expression: Expression) -> bool:
+    """Whether it asks of other resources, too."""
+    match expression:
+        case Refers() | ReferredBy():
+            return True
+        case And(terms) | Or(terms):
+            return any(has_joins(term) for term in terms)
+        case Not(term) | Within(_, term):
+            return has_joins(term)
+    return False
+
+
+def replace_joins(expression: Expression, by: Callable[[Join, bool], Expression], positive: bool = True) -> Expression:
+    """
+    The expression with each join (not those inside of one) as `by(join, positive)`; positive: under an even number of
+    Not, where more of it selects more.
+    """
+    match expression:
+        case Refers() | ReferredBy():
+            return by(expression, positive)
+        case And(terms):
+            return all_of(*(replace_joins(term, by, positive) for term in terms))
+        case Or(terms):
+            return any_of(*(replace_joins(term, by, positive) for term in terms))
+        case Not(term):
+            return none_of(replace_joins(term, by, not positive))
+        case Within(_, term) if has_joins(term):
+            return replace(expression, term=replace_joins(term, by, positive))
+    return expression

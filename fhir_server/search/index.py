@@ -2,9 +2,16 @@
 
 owner       the id of the patient whose record it belongs to; absent if it belongs to none
 others      the ids of further patients, where there are several
-tokens      one array for tokens, references and uris: see search/types/token.py, reference.py, uri.py
-dates       {field: interval or intervals}: see search/types/date.py
-strings     {field: folded texts}: see search/types/string.py
+keys        one array of strings for all that is equal, begins so, or lies in a range: see search/keys.py
+dates       {field: interval or intervals}, exactly: see search/types/date.py
+numbers     {field: values}, exactly: see search/types/number.py, quantity.py
+strings     {field: texts}, as they were written: see search/types/string.py
+near        a point: see search/types/near.py
+parts       {element: sub-entries}, one for each repetition that a composite parameter asks of
+contained   sub-entries, one for each contained resource, with its `type`, its `_id`, and in its keys `@field=` for each
+            reference parameter by which the resource refers to it
+
+A sub-entry holds keys, dates, numbers and strings as an entry does.
 """
 
 from __future__ import annotations
@@ -15,8 +22,9 @@ from typing import Any
 from fhir_server.fhir import dates
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import Entry
-from fhir_server.search.parameters import Parameter, follow, parameters, record_walk
-from fhir_server.search.types import reference, string, token, uri
+from fhir_server.search.keys import has_field, presence
+from fhir_server.search.parameters import Parameter, follow, kept, parameters, parts, record_walk
+from fhir_server.search.types import date, near, number, quantity, reference, string, token, uri
 
 #: Answered from the document itself, not from an index entry.
 OF_THE_DOCUMENT = frozenset({"_id", "_lastUpdated"})
@@ -30,11 +38,11 @@ def entry(type: str, resource: dict[str, Any], *, base: str = "", zone: tzinfo =
         found["owner"] = patients[0]
         if len(patients) > 1:
             found["others"] = patients[1:]
-    tokens: dict[str, None] = {}
-    for parameter in parameters(type).values():
-        if parameter.code not in OF_THE_DOCUMENT:
-            _add(found, tokens, parameter, resource, base, zone)
-    found["tokens"] = list(tokens)
+    found |= _entry(type, resource, base, zone)
+    contained = [one for _, one in contained_entries(type, resource, base=base, zone=zone)]
+    if contained:
+        found["contained"] = contained
+        found["keys"] += dict.fromkeys(f"#{one['type']}=" for one in contained)
     return found
 
 
@@ -50,29 +58,106 @@ def patients_of(type: str, resource: dict[str, Any], base: str = "") -> list[str
     return list(found)
 
 
-def _add(
-    found: Entry, tokens: dict[str, None], parameter: Parameter, resource: dict[str, Any], base: str, zone: tzinfo
-) -> None:
-    field = parameter.code
-    for type, value in parameter.values(resource):
+def _entry(type: str, resource: dict[str, Any], base: str, zone: tzinfo) -> Entry:
+    building = _Building(base, zone)
+    for parameter in kept(type):
+        if parameter.code not in OF_THE_DOCUMENT:
+            for of, value in parameter.values(resource):
+                building.add(parameter, parameter.code, of, value)
+    found = building.entry()
+    for element, (walk, fields) in parts(type).items():
+        sub_entries = [_part(fields, node, base, zone) for _, node in follow(walk, resource)]
+        if sub_entries:
+            found.setdefault("parts", {})[element] = sub_entries
+    return found
+
+
+def _part(fields: dict[str, Any], node: dict[str, Any], base: str, zone: tzinfo) -> Entry:
+    building = _Building(base, zone)
+    for field, (parameter, walk) in fields.items():
+        for of, value in follow(walk, node):
+            building.add(parameter, field, of, value)
+    return building.entry()
+
+
+def contained_entries(
+    type: str, resource: dict[str, Any], *, base: str = "", zone: tzinfo = dates.PARIS
+) -> list[tuple[dict[str, Any], Entry]]:
+    """Each contained resource of a type that is kept here, and its sub-entry."""
+    held = [one for one in resource.get("contained", ()) if one.get("resourceType") in TYPES]
+    if not held:
+        return []
+    links: dict[str, list[str]] = {}
+    for parameter in parameters(type).values():
+        if parameter.type == "reference":
+            for of, value in parameter.values(resource):
+                if of == "Reference":
+                    links.setdefault(value.get("reference", ""), []).append(f"@{parameter.code}=")
+    found = []
+    for one in held:
+        kind = one["resourceType"]
+        its = _entry(kind, one, base, zone)
+        its["keys"] += dict.fromkeys(links.get(f"#{one.get('id')}", ()))
+        patients = [] if TYPES[kind].patient == ("id",) else patients_of(kind, one, base)
+        owner = {"owner": patients[0]} if patients else {}
+        found.append((one, {"type": kind, "_id": one.get("id"), **owner, **its}))
+    return found
+
+
+class _Building:
+    """An entry that is being put together."""
+
+    def __init__(self, base: str, zone: tzinfo):
+        self._base = base
+        self._zone = zone
+        self._keys: dict[str, None] = {}
+        self._found: Entry = {}
+
+    def add(self, parameter: Parameter, field: str, type: str, value: Any) -> None:
+        """One value of the parameter, of this FHIR type."""
         match parameter.type:
             case "token":
-                tokens.update(dict.fromkeys(token.forms(field, type, value)))
+                new = list(token.keys(field, type, value))
+                for text in token.texts(type, value):
+                    new += string.keys(f"{field}:text", text)
             case "uri":
-                tokens.update(dict.fromkeys(uri.forms(field, type, value)))
+                new = list(uri.keys(field, type, value))
             case "reference":
-                forms = reference.forms(field, type, value, base)
-                # A record parameter that names a patient is answered by `owner`.
-                keys = [k for k in forms if not (parameter.record and k.startswith(f"{field}=Patient/"))]
-                tokens.update(dict.fromkeys(keys))
+                new = list(reference.keys(field, type, value, self._base))
+                if parameter.record and new and new[0].startswith(f"{field}=Patient/"):
+                    return  # answered by `owner`
             case "string":
-                texts = found.setdefault("strings", {}).setdefault(field, [])
-                texts.extend(text for text in string.texts(type, value) if text and text not in texts)
+                new = []
+                for text in string.texts(type, value):
+                    self._keep("strings", field, text, repeated=True)
+                    new += string.keys(field, text)
             case "date":
-                interval = dates.of(type, value, zone)
+                interval = dates.of(type, value, self._zone)
+                new = list(date.keys(field, interval)) if interval else []
                 if interval:
-                    kept = {"low": interval.low, "high": interval.high}
-                    if parameter.repeated:
-                        found.setdefault("dates", {}).setdefault(field, []).append(kept)
-                    else:
-                        found.setdefault("dates", {})[field] = kept
+                    self._keep("dates", field, {"low": interval.low, "high": interval.high}, parameter.repeated)
+            case "number" | "quantity":
+                kind = number if parameter.type == "number" else quantity
+                new = []
+                for one in kind.values(type, value):
+                    self._keep("numbers", field, one, repeated=True)
+                    new += kind.keys(field, one)
+            case _:
+                new = []
+                point = near.point(type, value)
+                if point:
+                    self._found[near.FIELD] = point
+        if not has_field(new, field):
+            new.append(presence(field))
+        self._keys.update(dict.fromkeys(new))
+
+    def _keep(self, kind: str, field: str, value: Any, *, repeated: bool) -> None:
+        fields = self._found.setdefault(kind, {})
+        if repeated:
+            fields.setdefault(field, []).append(value)
+        else:
+            fields[field] = value
+
+    def entry(self) -> Entry:
+        """What was put together."""
+        return {**self._found, "keys": list(self._keys)}

@@ -1,11 +1,26 @@
 """The expression tree, read in memory: does a resource, by its index entry, match?
 
-Asked of a resource that is about to be written, and of one that came along with the access token.
+Asked of a resource that is about to be written, of one that came along with the access token, and of the candidates
+of a search across resources.
 """
 
 from __future__ import annotations
 
-from fhir_server.search.expression import And, DepositedBy, Entry, Expression, InRecord, Match, Not, OfTypes, Or
+from fhir_server.search.expression import (
+    And,
+    DepositedBy,
+    Entry,
+    Expression,
+    InRecord,
+    InRecords,
+    Match,
+    Not,
+    OfTypes,
+    Or,
+    Present,
+    Within,
+)
+from fhir_server.search.keys import has_field
 
 
 def matches(expression: Expression, entry: Entry) -> bool:
@@ -19,10 +34,24 @@ def matches(expression: Expression, entry: Entry) -> bool:
             return not matches(term, entry)
         case Match(field, test):
             return test.accepts(entry, field)
+        case Present(field, record):
+            return has_field(entry["keys"], field) or (record and "owner" in entry)
+        case Within(part, term):
+            return any(matches(term, found) for found in _parts(entry, part))
         case InRecord(patient):
             return entry.get("owner") == patient or patient in entry.get("others", ())
+        case InRecords(patients):
+            return entry.get("owner") in patients or not patients.isdisjoint(entry.get("others", ()))
         case OfTypes(types):
             return entry["type"] in types
         case DepositedBy(reference):
             return entry.get("depositor") == reference
-    raise TypeError(f"not an expression: {expression!r}")
+    raise TypeError(f"not an expression that can be read alone: {expression!r}")
+
+
+def _parts(entry: Entry, part: str) -> list[Entry]:
+    """The sub-entries of `parts.component` or `contained`."""
+    found = entry
+    for name in part.split("."):
+        found = found.get(name, {})
+    return found or []  # type: ignore[return-value]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -18,16 +18,8 @@ from fhir_server.config import carried
 from fhir_server.fhir import definitions
 from fhir_server.fhir.types import TYPES
 
-_OF_EVERY_TYPE = "_id _lastUpdated _tag _profile _security"
-_OF_RECORDS = "identifier patient subject code status date category type"
-_OF_PEOPLE = "name family given birthdate gender active organization practitioner"
-_OF_THE_REST = "agent url version"
-#: The parameters that are indexed and answered, on every type that has them but for those in FEWER.
-OFFERED = frozenset(f"{_OF_EVERY_TYPE} {_OF_RECORDS} {_OF_PEOPLE} {_OF_THE_REST}".split())
-#: The types with fewer: every access writes an AuditEvent, and what is indexed on it every read pays for.
-FEWER = {"AuditEvent": frozenset({"_id", "_lastUpdated", "patient", "agent", "date"})}
 #: The types of parameter that can be answered.
-ANSWERED = frozenset({"token", "reference", "date", "string", "uri"})
+ANSWERED = frozenset({"token", "reference", "date", "string", "uri", "number", "quantity", "composite", "special"})
 
 #: A walk: (JSON property, is it an array, FHIR type of the value, filters on it, the walk on from it or () at the end).
 Walk: TypeAlias = tuple[tuple[str, bool, str, tuple["Where", ...], Any], ...]
@@ -48,6 +40,21 @@ class Where:
 
 
 @dataclass(frozen=True)
+class Component:
+    """
+    One half of a composite parameter.
+
+    code    the parameter of the resource that has the same values, or more
+    field   where the values are kept: in the entry of the resource, or in the sub-entry of one repetition
+    walk    to the values, where no parameter has the very same
+    """
+
+    code: str
+    field: str
+    walk: Walk = field(default=(), repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Parameter:
     """
     One search parameter of one type.
@@ -55,6 +62,10 @@ class Parameter:
     repeated    the path can lead to several values
     record      it names the patient whose record the resource belongs to, and nothing else: a search by it is a search
                 in that record
+    fields      the parameters whose values together are those of this one; its own code where it has an index entry
+    systems     the code systems that a `code` of it can be of, though the resource does not say so
+    components  of a composite, what a value of it is made of: for each element that repeats ("" for the resource
+                itself) the components in the order they are asked in
     """
 
     code: str
@@ -62,12 +73,40 @@ class Parameter:
     url: str
     targets: tuple[str, ...]
     walk: Walk = field(repr=False, compare=False)
-    repeated: bool
-    record: bool
+    repeated: bool = False
+    record: bool = False
+    fields: tuple[str, ...] = ()
+    systems: frozenset[str] = frozenset()
+    components: tuple[tuple[str, tuple[Component, ...]], ...] = ()
 
     def values(self, resource: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """(FHIR type, value) of each value in the resource."""
-        return follow(self.walk, resource)
+        computed = COMPUTED.get((resource.get("resourceType", ""), self.code))
+        return computed(resource) if computed else follow(self.walk, resource)
+
+
+def _deceased(patient: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Patient.deceased.exists() and Patient.deceased != false"""
+    yield "boolean", bool(patient.get("deceasedBoolean", "deceasedDateTime" in patient))
+
+
+def _first(type: str) -> Callable[[dict[str, Any]], Iterator[tuple[str, Any]]]:
+    """Bundle.entry[0].resource"""
+
+    def found(bundle: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        first = next(iter(bundle.get("entry", ())), {}).get("resource", {})
+        if first.get("resourceType") == type and "id" in first:
+            yield "Reference", {"reference": f"{type}/{first['id']}"}
+
+    return found
+
+
+#: The values of the three parameters whose expression is no path.
+COMPUTED: dict[tuple[str, str], Callable[[dict[str, Any]], Iterator[tuple[str, Any]]]] = {
+    ("Patient", "deceased"): _deceased,
+    ("Bundle", "composition"): _first("Composition"),
+    ("Bundle", "message"): _first("MessageHeader"),
+}
 
 
 def follow(walk: Walk, node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -85,16 +124,61 @@ def follow(walk: Walk, node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield type, value
 
 
+def follow_types(walk: Walk) -> set[str]:
+    """The FHIR types of what stands at the ends of the walk."""
+    return {kind for _, _, type, _, onward in walk for kind in (follow_types(onward) if onward else {type})}
+
+
 @cache
 def parameters(type: str) -> dict[str, Parameter]:
     """The parameters by which `type` can be searched, by code; KeyError for a type that is not supported."""
     TYPES[type]
-    facts = {**_facts()["Resource"], **_facts().get(type, {})}
-    found = {}
+    facts = {
+        code: fact
+        for code, fact in {**_facts()["Resource"], **_facts().get(type, {})}.items()
+        if fact["type"] in ANSWERED and fact.get("expression")
+    }
+    plain = {code: _parameter(type, code, fact) for code, fact in facts.items() if fact["type"] != "composite"}
+    found = {code: replace(one, fields=_fields(one, plain)) for code, one in plain.items()}
     for code, fact in facts.items():
-        if code in FEWER.get(type, OFFERED) and fact["type"] in ANSWERED and fact.get("expression"):
-            found[code] = _parameter(type, code, fact)
+        if fact["type"] == "composite":
+            found[code] = _composite(type, code, fact, found)
     return dict(sorted(found.items()))
+
+
+@cache
+def kept(type: str) -> tuple[Parameter, ...]:
+    """What has an index entry of its own; the other parameters are answered from theirs."""
+    offered = parameters(type)
+    found = [one for one in offered.values() if one.fields == (one.code,)]
+    for composite in offered.values():
+        for _, components in composite.components:
+            for half in components:
+                if half.walk:
+                    found.append(replace(offered[half.code], code=half.field, walk=half.walk, record=False))
+    return tuple(found)
+
+
+@cache
+def parts(type: str) -> dict[str, tuple[Walk, dict[str, tuple[Parameter, Walk]]]]:
+    """
+    The elements whose repetitions are indexed each for itself, since a composite parameter asks of one and the same.
+
+    {element: (the walk to it, {field: (parameter, the walk on from it)})}
+    """
+    found: dict[str, tuple[Walk, dict[str, tuple[Parameter, Walk]]]] = {}
+    for code, fact in _facts().get(type, {}).items():
+        if fact["type"] != "composite":
+            continue
+        walks = {_field(asked["expression"]): asked["expression"] for asked in fact["component"]}
+        for element, components in parameters(type)[code].components:
+            if element:
+                _, fields = found.setdefault(element, (compile_path(type, element), {}))
+                structure = _structure(type, element)
+                for half in components:
+                    walk = tuple(s for path in walks[half.field].split(" | ") for s in compile_path(structure, _cast(path)))
+                    fields[half.field] = (parameters(type)[half.code], walk)
+    return found
 
 
 @cache
@@ -115,6 +199,8 @@ def _facts() -> dict[str, Any]:
 
 
 def _parameter(type: str, code: str, fact: dict[str, Any]) -> Parameter:
+    if (type, code) in COMPUTED:
+        return Parameter(code, fact["type"], fact["url"], _targets(fact), ())
     expressions = [_plain(part) for part in fact["expression"].split(" | ")]
     walk = tuple(step for path in expressions for step in compile_path(type, path))
     paths = {re.sub(r"\.where\(resolve\(\) is Patient\)$", "", path) for path in expressions}
@@ -122,16 +208,116 @@ def _parameter(type: str, code: str, fact: dict[str, Any]) -> Parameter:
         code=code,
         type=fact["type"],
         url=fact["url"],
-        targets=tuple(target for target in fact.get("target", ()) if target in TYPES),
+        targets=_targets(fact),
         walk=walk,
         repeated=len(expressions) > 1 or _repeats(walk),
         record=fact["type"] == "reference" and paths == set(TYPES[type].patient),
+        systems=_systems(type, expressions) if fact["type"] == "token" else frozenset(),
     )
+
+
+def _targets(fact: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(target for target in fact.get("target", ()) if target in TYPES)
+
+
+def _fields(one: Parameter, others: dict[str, Parameter]) -> tuple[str, ...]:
+    """
+    The parameters that have the values of this one between them: `combo-code` is `code` and `component-code`.
+
+    Of two that are the same, the first by name is kept; `phonetic` is asked of `name`.
+    """
+    wanted = set(one.walk)
+    if not wanted or one.record:
+        return (one.code,)
+    within = [
+        other
+        for code, other in sorted(others.items())
+        if code != one.code
+        and other.type == one.type
+        and not other.record
+        and other.walk
+        and (set(other.walk) < wanted or (set(other.walk) == wanted and code < one.code))
+    ]
+    largest = [other for other in within if not any(set(other.walk) < set(another.walk) for another in within)]
+    if {step for other in largest for step in other.walk} != wanted:
+        return (one.code,)
+    found: list[str] = []
+    covered: set[Any] = set()
+    for other in largest:
+        if not set(other.walk) <= covered:
+            covered |= set(other.walk)
+            found += _fields(other, others)
+    return tuple(dict.fromkeys(found))
+
+
+def _composite(type: str, code: str, fact: dict[str, Any], others: dict[str, Parameter]) -> Parameter:
+    components = []
+    for expression in fact["expression"].split(" | "):
+        element = _plain(expression)
+        halves = []
+        for number, asked in enumerate(fact["component"]):
+            walk = _under(type, element, asked["expression"])
+            same = [other.code for other in others.values() if set(other.walk) == set(walk)]
+            # R4 defines one of them the wrong way round: what it is by its expression goes first.
+            name = asked["definition"] if asked["definition"] in same or not same else same[0]
+            field = _field(asked["expression"]) if element else name if same else f"{code}:{number}"
+            halves.append(Component(name, field, walk if not element and not same else ()))
+        components.append((element, tuple(halves)))
+        if [half.code for half in halves] == [asked["definition"] for asked in reversed(fact["component"])]:
+            components.append((element, tuple(reversed(halves))))
+    return Parameter(code, "composite", fact["url"], (), (), components=tuple(components))
+
+
+def _under(type: str, element: str, expression: str) -> Walk:
+    """The walk from the resource to what the expression stands for below the element."""
+    paths = [_cast(path) for path in expression.split(" | ")]
+    return tuple(step for path in paths for step in compile_path(type, f"{element}.{path}" if element else path))
+
+
+def _structure(type: str, element: str) -> str:
+    """The structure of the element: `Observation.component`."""
+    found = type
+    for name in element.split(".") if element else ():
+        found = definitions.structure(found)[name].structure or ""
+    return found
+
+
+def _field(expression: str) -> str:
+    """A name for what an expression stands for: `value.as(Quantity) | value.as(Range)` is `valueQuantityRange`."""
+    first, *more = (re.sub(r"\.as\((\w+)\)", r"\1", path) for path in expression.split(" | "))
+    stem = expression.partition(".")[0]
+    return first + "".join(path.removeprefix(stem) for path in more)
+
+
+def _cast(path: str) -> str:
+    """The path with its casts as types are spelt: R4 writes `as(DateTime)` in one place."""
+    return path.replace("as(DateTime)", "as(dateTime)")
+
+
+def _systems(type: str, expressions: list[str]) -> frozenset[str]:
+    """The systems of the codes that are bound where the paths lead, if they lead to `code` elements."""
+    found: set[str] = set()
+    for path in expressions:
+        structure, element = type, None
+        for name in re.sub(r"\([^()]*(\(\))?[^()]*\)", "", path).split("."):
+            if name in ("as", "where"):
+                continue
+            element = definitions.structure(structure).get(name) if structure else None
+            structure = (element.structure or "") if element else ""
+        if element and element.type == "code" and element.binding:
+            found |= definitions.codes(element.binding).keys()
+        elif element and element.type == "boolean":
+            found.add(SPECIAL_VALUES)
+    return frozenset(found)
+
+
+#: The system of `true` and `false`.  R4: search.html#token
+SPECIAL_VALUES = "http://terminology.hl7.org/CodeSystem/special-values"
 
 
 def _plain(expression: str) -> str:
     """The path without the type it starts at; `(X as Y)` as `X.as(Y)`."""
-    path = re.sub(r"^\((\S+) as (\w+)\)", r"\1.as(\2)", expression.strip())
+    path = re.sub(r"^\(?(\S+) as (\w+)\)?", r"\1.as(\2)", expression.strip())
     return path.partition(".")[2]
 
 
@@ -172,11 +358,13 @@ def _walk(structure: str, steps: list[tuple[str, list[str], list[Where]]]) -> Wa
     ]
     if not elements:
         raise ValueError(f"`{name}` is not an element of {structure}")
-    return tuple(
-        (e.name, e.many, e.type, tuple(wheres), _walk(e.structure, rest) if rest and e.structure else ())
-        for e in elements
-        if not rest or e.structure
-    )
+    walk: list[tuple[str, bool, str, tuple[Where, ...], Walk]] = []
+    for element in elements:
+        onward = _walk(element.structure, rest) if rest and element.structure else ()
+        # A series is no quantity to compare with.
+        if (onward or not rest) and element.type != "SampledData":
+            walk.append((element.name, element.many, element.type, tuple(wheres), onward))
+    return tuple(walk)
 
 
 def _repeats(walk: Walk) -> bool:

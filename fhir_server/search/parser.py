@@ -1,4 +1,4 @@
-"""A query, read: search parameters into an expression; those of the result are read where the answer is made.
+"""A query, read: search parameters into an expression; those of the result are read by search/query.py.
 
 Raises on what it does not know, and says what there is; leniency is decided in interactions/search.py, for the
 client's own query alone.  R4: search.html
@@ -6,75 +6,319 @@ client's own query alone.  R4: search.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
 from fhir_server.fhir.outcome import BadRequest
-from fhir_server.search.expression import Expression, InRecord, Match, all_of, any_of
-from fhir_server.search.parameters import Parameter, parameters
-from fhir_server.search.types import date, id, reference, string, token, uri
-
-#: Parameters of the answer, not of what is looked for.  R4: search.html#Summary
-RESULT_PARAMETERS = ("_count", "_total", "_summary", "_elements", "_format", "_pretty")
-
+from fhir_server.fhir.types import TYPES
+from fhir_server.search.expression import (
+    EVERYTHING,
+    NOTHING,
+    And,
+    Expression,
+    InRecord,
+    InRecords,
+    Match,
+    OfTypes,
+    Present,
+    ReferredBy,
+    Refers,
+    Within,
+    all_of,
+    any_of,
+    has_joins,
+    none_of,
+)
+from fhir_server.search.parameters import Component, Parameter, parameters
+from fhir_server.search.types import date, id, near, number, quantity, reference, string, token, uri
 
 #: So many values may stand behind one parameter, parted by commas.
 MOST_VALUES = 500
+#: So many resources may be gone through, from one to the next, by chains and `_has`.
+MOST_LINKS = 8
+#: The parameters that every type has beside those of its own, though they are not in the registry.
+OF_EVERY_TYPE = ("_has", "_list")
+
+#: The modifiers of each type of parameter, beside `:missing`; a reference takes the types it may refer to, too.
+MODIFIERS = {
+    "token": ("text", "not", "in", "not-in", "above", "below", "of-type"),
+    "string": ("contains", "exact"),
+    "uri": ("above", "below"),
+    "reference": ("identifier",),
+}
+#: Parameters of the answer, not of what is looked for: search/query.py reads them.  R4: search.html#Summary
+RESULT_PARAMETERS = (
+    "_sort",
+    "_count",
+    "_include",
+    "_revinclude",
+    "_total",
+    "_summary",
+    "_elements",
+    "_contained",
+    "_containedType",
+    "_maxresults",
+    "_format",
+    "_pretty",
+)
+
+Members = Callable[[str], Iterable[tuple[str, str]]]
+
+
+def _no_terminology(asked: str) -> Iterable[tuple[str, str]]:
+    raise BadRequest("Value sets cannot be asked of here.")
+
+
+@dataclass(frozen=True)
+class Terminology:
+    """
+    What a search asks of the terminologies.
+
+    members: (system, code) of each member of the value set with this url or id.  above, below: of each concept that
+    subsumes `system|code`, or is subsumed by it, itself included.  All raise BadRequest for what is not known.
+    """
+
+    members: Members = _no_terminology
+    above: Members = _no_terminology
+    below: Members = _no_terminology
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What reading a query depends on: the server's base url, its time zone, and now."""
+    """What reading a query depends on: the server's base url, its time zone, now, and the terminologies."""
 
     base: str
     zone: tzinfo
     now: datetime
+    terminology: Terminology = Terminology()
 
     def expression(self, type: str, pairs: Iterable[tuple[str, str]]) -> Expression:
         """What these search parameters ask of `type`: all of them.  Raises BadRequest."""
         return all_of(*(self.term(type, name, value) for name, value in pairs))
 
-    def term(self, type: str, name: str, text: str) -> Expression:
-        """What one parameter asks: any of its comma-separated values.  R4: search.html#combining"""
-        code, _, modifier = name.partition(":")
-        parameter = parameters(type).get(code)
-        if parameter is None:
-            raise BadRequest(f"`{name}` is not a search parameter of {type}; known: {known(type)}.")
-        if modifier:
-            raise BadRequest(f"`{code}` has no modifier `:{modifier}` here; write `{code}=…`.")
+    def term(self, type: str, name: str, text: str, links: int = 0) -> Expression:
+        """What one parameter asks; its values are alternatives.  Raises BadRequest.
+
+        links: how many resources were gone through to come here.
+        """
+        if links > MOST_LINKS:
+            raise BadRequest(f"`{name}` goes on too far: at most {MOST_LINKS} resources are gone through, one by one.")
         if text == "":
             raise BadRequest(f"`{name}` has no value.")
+        if name == "_has" or name.startswith("_has:"):
+            return self._reverse(type, name, text, links)
+        if "." in name:
+            return self._chain(type, name, text, links)
+        code, _, modifier = name.partition(":")
+        if code == "_list":
+            return self._list(type, modifier, text)
+        parameter = _known(type, name, code)
+        if modifier == "missing":
+            return self._missing(parameter, name, text)
         values = token.split(text, ",")
         if len(values) > MOST_VALUES:
             raise BadRequest(f"`{name}` has {len(values)} values; at most {MOST_VALUES} can be asked for at once.")
+        _refuse_modifier(parameter, modifier)
         try:
-            return any_of(*(self._value(parameter, value) for value in values))
+            found = any_of(*(self._value(type, parameter, modifier, value) for value in values))
         except ValueError as error:
             raise BadRequest(f"`{name}={text}`: {error}.") from None
+        return none_of(found) if modifier in ("not", "not-in") else found
 
-    def _value(self, parameter: Parameter, text: str) -> Expression:
-        code = parameter.code
-        if code == "_id":
-            return Match(code, id.parse(text))
+    # --- across resources
+
+    def _chain(self, type: str, name: str, text: str, links: int) -> Expression:
+        """`subject:Patient.name=…`: refers to a resource that passes the rest.  R4: search.html#chaining"""
+        first, _, rest = name.partition(".")
+        code, _, wanted = first.partition(":")
+        parameter = _known(type, name, code)
+        if parameter.type != "reference":
+            raise BadRequest(f"`{name}`: `{code}` is a {parameter.type} parameter; only a reference can be followed.")
+        if wanted and wanted not in parameter.targets:
+            raise BadRequest(f"`{name}`: `{code}` refers to {', '.join(parameter.targets)}, not to `{wanted}`.")
+        found: list[Expression] = []
+        refusals: list[BadRequest] = []
+        for target in (wanted,) if wanted else parameter.targets:
+            try:
+                term = self.term(target, rest, text, links + 1)
+            except BadRequest as error:
+                refusals.append(error)
+            else:
+                found += [Refers(type, code, target, term), _in_contained(code, target, term)]
+        if found:
+            return any_of(*found)
+        if len(refusals) == 1:
+            raise refusals[0]
+        raise BadRequest(
+            f"`{name}`: what `{code}` refers to ({', '.join(parameter.targets)}) cannot be searched by "
+            f"`{rest}={text}`. {refusals[0].issues[0].diagnostics}"
+        )
+
+    def _reverse(self, type: str, name: str, text: str, links: int) -> Expression:
+        """`_has:Observation:patient:code=…`: one that passes the rest refers to it.  R4: search.html#has"""
+        parts = name.split(":", 3)
+        if len(parts) < 4 or not all(parts):
+            raise BadRequest(f"`{name}` is not `_has:[type]:[reference parameter]:[parameter]`.")
+        _, source, code, rest = parts
+        if source not in TYPES:
+            raise BadRequest(f"`{name}`: `{source}` is not a type that is kept here.")
+        parameter = _known(source, name, code)
+        if parameter.type != "reference" or type not in parameter.targets:
+            raise BadRequest(f"`{name}`: `{code}` of {source} does not refer to {type}.")
+        return ReferredBy(type, source, code, self.term(source, rest, text, links + 1))
+
+    def _list(self, type: str, modifier: str, text: str) -> Expression:
+        """`_list=42`: named by an item of List/42.  R4: search.html#list"""
+        if modifier:
+            raise BadRequest(f"`_list` has no modifier `:{modifier}`.")
+        if text.startswith("$"):
+            raise BadRequest(f"`_list={text}`: there are no functional lists here; give the id of a List.")
+        ids = frozenset(value.removeprefix("List/") for value in token.split(text, ","))
+        return ReferredBy(type, "List", "item", Match("_id", id.IdTest(ids)))
+
+    # --- values
+
+    def _missing(self, parameter: Parameter, name: str, text: str) -> Expression:
+        if text not in ("true", "false"):
+            raise BadRequest(f"`{name}={text}`: expected true or false.")
+        if parameter.type == "composite" or parameter.code == "_id":
+            raise BadRequest(f"`{parameter.code}` has no modifier `:missing`.")
+        if parameter.code == "_lastUpdated":
+            present: Expression = EVERYTHING
+        else:
+            present = any_of(*(Present(field, parameter.record) for field in parameter.fields))
+        return present if text == "false" else none_of(present)
+
+    def _value(self, type: str, parameter: Parameter, modifier: str, text: str) -> Expression:
+        if parameter.type == "composite":
+            return self._composite(type, parameter, text)
+        if parameter.fields != (parameter.code,):
+            known = parameters(type)
+            return any_of(*(self._value(type, known[field], modifier, text) for field in parameter.fields))
+        return self._matching(parameter, parameter.code, modifier, text)
+
+    def _matching(self, parameter: Parameter, field: str, modifier: str, text: str) -> Expression:
+        """That a value kept under `field` is what the text asks."""
+        if parameter.code == "_id":
+            return Match(field, id.parse(text))
         match parameter.type:
             case "token":
-                return Match(code, token.parse(text))
+                return self._token(parameter, field, modifier, text)
             case "uri":
-                return Match(code, uri.parse(text))
+                reading = {"below": uri.parse_below, "above": uri.parse_above}.get(modifier, uri.parse)
+                return Match(field, reading(text))
             case "string":
-                return Match(code, string.parse(text))
+                reading = {"contains": string.parse_contains, "exact": string.parse_exact}.get(modifier, string.parse)
+                return Match(field, reading(text))
             case "date":
-                return Match(code, date.parse(text, repeated=parameter.repeated, zone=self.zone, now=self.now))
-        test = reference.parse(text, parameter.targets, self.base)
-        if not parameter.record:
-            return Match(code, test)
-        patients = [target for target in test.targets if target.startswith("Patient/")]
-        rest = tuple(target for target in test.targets if not target.startswith("Patient/"))
-        terms: list[Expression] = [InRecord(target.removeprefix("Patient/")) for target in patients]
-        return any_of(*terms, *([Match(code, reference.ReferenceTest(rest))] if rest else []))
+                return Match(field, date.parse(text, repeated=parameter.repeated, zone=self.zone, now=self.now))
+            case "number":
+                return Match(field, number.parse(text))
+            case "quantity":
+                return Match(field, quantity.parse(text))
+            case "special":
+                return Match(near.FIELD, near.parse(text))
+        return self._reference(parameter, field, modifier, text)
+
+    def _token(self, parameter: Parameter, field: str, modifier: str, text: str) -> Expression:
+        match modifier:
+            case "text":
+                return Match(f"{field}:text", string.parse(text))
+            case "of-type":
+                return Match(field, token.parse_of_type(text))
+            case "in" | "not-in":
+                return Match(field, token.TokensTest(frozenset(self.terminology.members(token.unescape(text)))))
+            case "above":
+                return Match(field, token.TokensTest(frozenset(self.terminology.above(text))))
+            case "below":
+                return Match(field, token.TokensTest(frozenset(self.terminology.below(text))))
+        test = token.parse(text)
+        if test.system in parameter.systems:
+            # A `code` does not say its system: where it is bound, it has one all the same.  R4: search.html#token
+            return Match(field, replace(test, system="")) if test.code else Present(field)
+        return Match(field, test)
+
+    def _reference(self, parameter: Parameter, field: str, modifier: str, text: str) -> Expression:
+        if modifier == "identifier":
+            return Match(f"{field}:identifier", token.parse(text))
+        if modifier:
+            if "/" in text or ":" in text:
+                raise ValueError(f"with `:{modifier}` the value is an id alone")
+            text = f"{modifier}/{text}"
+        return naming(parameter, reference.parse(text, parameter.targets, self.base).targets, field)
+
+    def _composite(self, type: str, parameter: Parameter, text: str) -> Expression:
+        """`code$value`, both of one and the same repetition.  R4: search.html#composite"""
+        asked = token.split(text, "$")
+        readings: list[Expression] = []
+        refusals: list[ValueError] = []
+        for element, components in parameter.components:
+            if len(asked) != len(components):
+                raise ValueError(f"expected {len(components)} values with a `$` between them")
+            try:
+                readings.append(self._of_one(type, element, components, asked))
+            except ValueError as error:
+                refusals.append(error)
+        if not readings:
+            raise refusals[0]
+        return any_of(*readings)
+
+    def _of_one(self, type: str, element: str, components: tuple[Component, ...], asked: list[str]) -> Expression:
+        known = parameters(type)
+        pairs = list(zip(components, asked, strict=True))
+        if not element:
+            return all_of(*(self._matching(known[half.code], half.field, "", text) for half, text in pairs))
+        within = all_of(*(self._matching(known[half.code], half.field, "", text) for half, text in pairs))
+        # The first of them is asked of the whole resource too: that is what an index answers.
+        return all_of(self._value(type, known[components[0].code], "", asked[0]), Within(f"parts.{element}", within))
+
+
+def naming(parameter: Parameter, targets: frozenset[str], field: str | None = None) -> Expression:
+    """That a reference names one of these, `Type/id`: of a record, by whose it is."""
+    if not parameter.record:
+        return Match(field or parameter.code, reference.ReferenceTest(targets))
+    patients = frozenset(
+        target.removeprefix("Patient/")
+        for target in targets
+        if target.startswith("Patient/") and "/_history/" not in target
+    )
+    rest = frozenset(target for target in targets if target.removeprefix("Patient/") not in patients)
+    in_record: Expression = InRecord(next(iter(patients))) if len(patients) == 1 else InRecords(patients)
+    terms = [in_record] if patients else []
+    return any_of(*terms, *([Match(field or parameter.code, reference.ReferenceTest(rest))] if rest else []))
+
+
+def _in_contained(code: str, type: str, term: Expression) -> Expression:
+    """That the reference names a contained resource of the type that passes the term.  R4: search.html#contained"""
+    if has_joins(term):
+        return NOTHING
+    refers = Match(f"@{code}", uri.UriTest(("",)))
+    return And((contains(type), Within("contained", all_of(OfTypes((type,)), refers, term))))
+
+
+def contains(type: str) -> Expression:
+    """That the resource holds one of the type."""
+    return Match(f"#{type}", uri.UriTest(("",)))
+
+
+def _refuse_modifier(parameter: Parameter, modifier: str) -> None:
+    """Raise BadRequest for a modifier that the parameter does not take, and say which it does."""
+    takes = ("not",) if parameter.code == "_id" else MODIFIERS.get(parameter.type, ())
+    if not modifier or modifier in takes or modifier in parameter.targets:
+        return
+    offered = ", ".join(f":{one}" for one in ("missing", *takes, *parameter.targets[:20]))
+    raise BadRequest(f"`{parameter.code}` is a {parameter.type} parameter without `:{modifier}`; it takes {offered}.")
+
+
+def _known(type: str, name: str, code: str) -> Parameter:
+    """The parameter of this code.  Raises BadRequest that names those there are."""
+    parameter = parameters(type).get(code)
+    if parameter is None:
+        raise BadRequest(f"`{name}` is not a search parameter of {type}; known: {known(type)}.")
+    return parameter
 
 
 def known(type: str) -> str:
     """The parameters of a type, for an error message."""
-    return ", ".join([*parameters(type), *RESULT_PARAMETERS])
+    return ", ".join([*parameters(type), *OF_EVERY_TYPE, *RESULT_PARAMETERS])

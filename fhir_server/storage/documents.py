@@ -8,12 +8,12 @@ A collection per resource type holds current versions, under the resource's own 
     body        the exact JSON bytes that are served
     depositor   who wrote this version, `Practitioner/123`; absent for the operator
     origin      "server" on what the server itself wrote and nobody may change
-    + the entry of search/index.py: owner, others, tokens, dates, strings
+    + the entry of search/index.py: owner, others, keys, dates, numbers, strings, near, parts, contained
 
 `_history` holds every version of every type, the current one too:
 
     _id         `Type/id/0000000003`: an instance's versions are a range of the index
-    type, id, version, updated, body, depositor, owner, others, tokens, dates, strings     as above
+    type, id, version, updated, body, depositor, and the entry     as above
     method      POST, PUT, PATCH or DELETE; a DELETE has no body
 
 `_conditional` holds a document per criteria of a conditional create or update: writers of the same meet there.  The
@@ -45,6 +45,7 @@ class Stored(NamedTuple):
     depositor: str | None = None
     origin: str | None = None
     entry: Entry = {}  # nobody changes an entry, so that all can share the empty one
+    place: tuple[Any, ...] = ()  # where it stands in the order that was asked for: search/sorting.py
 
     @property
     def reference(self) -> str:
@@ -107,7 +108,7 @@ def _marked(document: dict[str, Any], stored: Stored) -> dict[str, Any]:
     return document
 
 
-_ENTRY = ("owner", "others", "tokens", "dates", "strings", "depositor", "updated")
+_ENTRY = ("owner", "others", "keys", "dates", "numbers", "strings", "near", "parts", "contained", "depositor", "updated")
 
 
 def _stored(type: str, id: str, document: Mapping[str, Any]) -> Stored:

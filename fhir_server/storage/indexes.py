@@ -14,25 +14,27 @@ from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, OperationFailure
 
 from fhir_server.fhir.types import TYPES
-from fhir_server.search.index import OF_THE_DOCUMENT
-from fhir_server.search.parameters import FEWER, parameters, several_records
+from fhir_server.search.parameters import parameters, several_records
+from fhir_server.search.types import near
 from fhir_server.storage.documents import CONDITIONAL, HISTORY, MET
 
-#: (field, direction) of each part of the index.
-Keys: TypeAlias = tuple[tuple[str, int], ...]
+#: (field, direction or kind) of each part of the index.
+Keys: TypeAlias = tuple[tuple[str, int | str], ...]
 
 _NAMESPACE_EXISTS = 48
 #: Far longer than any transaction.
 _FORGOTTEN_SECONDS = 3600
-#: The date that a patient's resources of a type are looked up by, right behind the code.
+#: The date that a patient's resources of a type are looked up by, right behind the key.
 PRIMARY_DATE = "date"
+#: Every access writes one, and what is indexed on it every read pays for: its record is read in the order of time.
+WITHOUT_OWNER_KEYS = frozenset({"AuditEvent"})
 
 
 def of_type(type: str) -> dict[str, Keys]:
     """The indexes of a type's collection, by name; the patient leads where there is one."""
     offered = parameters(type)
     found: dict[str, Keys] = {
-        "tokens": (("tokens", 1), ("_id", 1)),
+        "keys": (("keys", 1), ("_id", 1)),
         "updated": (("updated", 1), ("_id", 1)),
     }
     if TYPES[type].patient:
@@ -40,17 +42,12 @@ def of_type(type: str) -> dict[str, Keys]:
         by_date = ((f"dates.{PRIMARY_DATE}.low", 1),) if date and not date.repeated else ()
         found["owner"] = (("owner", 1), ("_id", 1))
         found["depositor"] = (("depositor", 1), ("_id", 1))
-        if type not in FEWER:
-            found["owner_tokens"] = (("owner", 1), ("tokens", 1), *by_date)
+        if type not in WITHOUT_OWNER_KEYS:
+            found["owner_keys"] = (("owner", 1), ("keys", 1), *by_date)
         if several_records(type):
             found["others"] = (("others", 1), ("_id", 1))
-    for parameter in offered.values():
-        if parameter.code in OF_THE_DOCUMENT:
-            continue
-        if parameter.type == "date":
-            found[f"dates_{parameter.code}"] = ((f"dates.{parameter.code}.low", 1),)
-        if parameter.type == "string":
-            found[f"strings_{parameter.code}"] = ((f"strings.{parameter.code}", 1),)
+    if near.FIELD in offered:
+        found[near.FIELD] = ((near.FIELD, "2dsphere"),)
     return found
 
 
@@ -72,11 +69,22 @@ def create(database: Database) -> None:
             # Another command that starts at the same moment may be the one to make it.
             with suppress(CollectionInvalid), _made_meanwhile():
                 database.create_collection(name)
-        known = set(database[name].index_information())
+        known = _without_outdated(database, name, indexes)
         models = [_model(index, keys) for index, keys in indexes.items() if index not in known]
         if models:
             # A mongod of ours has another address than when its set was made, and would wait for its own vote for ever.
             database[name].create_indexes(models, commitQuorum=0)
+
+
+def _without_outdated(database: Database, name: str, indexes: dict[str, Keys]) -> set[str]:
+    """The names of the indexes that are there; those that an earlier version made otherwise are dropped first."""
+    there = database[name].index_information()
+    for index, facts in list(there.items()):
+        ours = index in indexes and [tuple(part) for part in facts["key"]] != list(indexes[index])
+        if ours or index.startswith(_OF_EARLIER_VERSIONS):
+            database[name].drop_index(index)
+            del there[index]
+    return set(there)
 
 
 @contextmanager
@@ -103,7 +111,9 @@ def _all() -> dict[str, dict[str, Keys]]:
 
 
 #: Fields that most documents of a collection lack: only those that have one are in the index.
-_SPARSE = ("others", "depositor", "dates_", "strings_")
+_SPARSE = ("others", "depositor")
+#: A parameter had an index of its own once.
+_OF_EARLIER_VERSIONS = ("tokens", "owner_tokens", "dates_", "strings_")
 
 
 def _model(name: str, keys: Keys) -> IndexModel:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pymongo import DeleteOne, InsertOne, MongoClient, ReplaceOne, UpdateOne, WriteConcern, errors
 from pymongo.client_session import ClientSession
@@ -17,10 +17,12 @@ from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.fhir.outcome import Conflict, FhirError, TooLarge, Unavailable
+from fhir_server.search import sorting
 from fhir_server.search.expression import EVERYTHING, Expression, Filter, all_of
 from fhir_server.search.matcher import matches
 from fhir_server.search.mongo import to_filter
-from fhir_server.search.parameters import several_records
+from fhir_server.search.parameters import parameters, several_records
+from fhir_server.search.query import Order
 from fhir_server.storage import indexes
 from fhir_server.storage.documents import (
     CONDITIONAL,
@@ -35,6 +37,8 @@ from fhir_server.storage.documents import (
 )
 
 T = TypeVar("T")
+#: Where a resource stands in an order: (the value of each key, and the id).  search/sorting.py
+Place: TypeAlias = tuple[Any, ...]
 
 #: How long a write keeps trying against other writers of the same resource.
 PATIENCE = 10.0
@@ -78,7 +82,7 @@ class Store:
     def __init__(self, client: MongoClient, name: str, *, query_timeout_ms: int = 20_000):
         self._client = client
         self.database = client[name]
-        self._timeout = query_timeout_ms
+        self.timeout_ms = query_timeout_ms
         self._collections: dict[str, Collection] = {}
 
     def collection(self, name: str) -> Collection:
@@ -123,16 +127,94 @@ class Store:
         *,
         allowed: Expression,
         limit: int,
-        after: str | None = None,
+        order: tuple[Order, ...] = (),
+        after: Place | None = None,
+        back: bool = False,
+        entries: bool = False,
         session: ClientSession | None = None,
     ) -> list[Stored]:
-        """The current versions that match and are allowed, by id, from behind `after` on, without their tokens."""
+        """
+        The current versions that match and are allowed, in order, from behind the place `after` on.
+
+        back: from there towards the beginning, still in order.  entries: with their whole index entries.
+        """
         query = self._filter(type, where, allowed)
-        if after is not None:
-            query = {"$and": [query, {"_id": {"$gt": after}}]}
+        behind = sorting.behind(after, order, back=back) if after is not None else {}
+        by = sorting.direction(order, back=back)
+        computed = sorting.computed(type, order)
+        collection = self.collection(type)
         with answering():
-            found = self.collection(type).find(query, _SERVED, session=session, max_time_ms=self._timeout)
-            return [read_current(type, document) for document in found.sort("_id", 1).limit(limit).to_list()]
+            if computed:
+                found = collection.aggregate(
+                    [
+                        {"$match": query},
+                        {"$set": computed},
+                        *([{"$match": behind}] if behind else []),
+                        {"$sort": dict(by)},
+                        {"$limit": limit},
+                        *([] if entries else [{"$project": {**_SERVED, **dict.fromkeys(computed, 1)}}]),
+                    ],
+                    session=session,
+                    maxTimeMS=self.timeout_ms,
+                ).to_list()
+            else:
+                if behind:
+                    query = {"$and": [query, behind]}
+                projection = None if entries else _SERVED
+                cursor = collection.find(query, projection, session=session, max_time_ms=self.timeout_ms)
+                found = cursor.sort(by).limit(limit).to_list()
+        if back:
+            found.reverse()
+        return [read_current(type, one)._replace(place=sorting.place(one, order)) for one in found]
+
+    def ids(
+        self, type: str, where: Expression, *, allowed: Expression, limit: int, session: ClientSession | None = None
+    ) -> list[str]:
+        """The ids of those that match and are allowed, in no order."""
+        with answering():
+            found = self.collection(type).find(
+                self._filter(type, where, allowed), {"_id": 1}, session=session, max_time_ms=self.timeout_ms
+            )
+            return [document["_id"] for document in found.limit(limit)]
+
+    def texts(
+        self,
+        type: str,
+        code: str,
+        where: Expression,
+        *,
+        allowed: Expression,
+        limit: int,
+        session: ClientSession | None = None,
+    ) -> list[str]:
+        """What those that match and are allowed refer to by a reference parameter, or are named by a uri: each once."""
+        start = f"{code}="
+        keys: Any = {
+            "$map": {
+                "input": {
+                    "$filter": {
+                        "input": "$keys",
+                        "cond": {"$and": [{"$gte": ["$$this", start]}, {"$lt": ["$$this", f"{code}>"]}]},
+                    }
+                },
+                "in": {"$substrCP": ["$$this", len(start), {"$strLenCP": "$$this"}]},
+            }
+        }
+        if parameters(type)[code].record:
+            keys = {"$concatArrays": [sorting.PATIENTS, keys]}
+        with answering():
+            found = self.collection(type).aggregate(
+                [
+                    {"$match": self._filter(type, where, allowed)},
+                    {"$project": {"text": keys}},
+                    {"$unwind": "$text"},
+                    {"$group": {"_id": "$text"}},
+                    {"$limit": limit},
+                ],
+                session=session,
+                maxTimeMS=self.timeout_ms,
+            )
+            return [document["_id"] for document in found]
 
     def count(
         self,
@@ -176,7 +258,7 @@ class Store:
             moment, key = after
             page = [*terms, {"$or": [{"updated": {"$lt": moment}}, {"updated": moment, "_id": {"$lt": key}}]}]
         with answering():
-            found = self.collection(HISTORY).find({"$and": page} if page else {}, max_time_ms=self._timeout)
+            found = self.collection(HISTORY).find({"$and": page} if page else {}, max_time_ms=self.timeout_ms)
             versions = [read_history(d) for d in found.sort([("updated", -1), ("_id", -1)]).limit(limit)]
         return versions, self._count(HISTORY, whole, None)
 
@@ -243,7 +325,7 @@ class Store:
     def _count(self, name: str, query: Filter, session: ClientSession | None, *, exactly: bool = False) -> int | None:
         bound = {} if exactly else {"limit": COUNTED + 1}
         with answering():
-            found = self.collection(name).count_documents(query, maxTimeMS=self._timeout, session=session, **bound)
+            found = self.collection(name).count_documents(query, maxTimeMS=self.timeout_ms, session=session, **bound)
         return found if exactly or found <= COUNTED else None
 
 
@@ -291,15 +373,25 @@ class Unit:
                 found[last.type, last.id] = last
         return found
 
-    def find(self, type: str, where: Expression, *, allowed: Expression, limit: int, after: str | None = None):
+    def find(self, type: str, where: Expression, **asked: Any) -> list[Stored]:
         """As Store.find, this transaction's own writes included."""
         self.flush()
-        return self._store.find(type, where, allowed=allowed, limit=limit, after=after, session=self._session)
+        return self._store.find(type, where, session=self._session, **asked)
 
-    def count(self, type: str, where: Expression, *, allowed: Expression, exactly: bool = False) -> int | None:
+    def ids(self, type: str, where: Expression, **asked: Any) -> list[str]:
+        """As Store.ids, this transaction's own writes included."""
+        self.flush()
+        return self._store.ids(type, where, session=self._session, **asked)
+
+    def texts(self, type: str, code: str, where: Expression, **asked: Any) -> list[str]:
+        """As Store.texts, this transaction's own writes included."""
+        self.flush()
+        return self._store.texts(type, code, where, session=self._session, **asked)
+
+    def count(self, type: str, where: Expression, **asked: Any) -> int | None:
         """As Store.count, this transaction's own writes included."""
         self.flush()
-        return self._store.count(type, where, allowed=allowed, exactly=exactly, session=self._session)
+        return self._store.count(type, where, session=self._session, **asked)
 
     def version(self, type: str, id: str, version: int) -> Stored | None:
         """As Store.version, this transaction's own writes included."""

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import orjson
-
-from fhir_server.config import carried
+from fhir_server.fhir import definitions
 from fhir_server.validation.words import listing, nearest, shown
 
 _VALUE_SET = "http://hl7.org/fhir/ValueSet/"
@@ -83,7 +81,7 @@ def binding(value_set: str | None) -> Binding | Form | None:
 
 @cache
 def _bindings() -> Mapping[str, Binding | Form]:
-    table = orjson.loads((carried("profiles") / "r4" / "bindings.json").read_bytes())
+    table = definitions.bindings()
     return _FORMS | {
         url: Binding(
             name=url.rpartition("/")[2],

@@ -1,6 +1,7 @@
 """Date parameters, on half-open intervals in UTC.  R4: search.html#date, search.html#prefix
 
-Index entry: `dates.<field>` = {"low": datetime, "high": datetime}, or an array of them where the element repeats.
+`dates.<field>` = {"low": datetime, "high": datetime}, or an array of them where the element repeats.  Keys:
+`field<low` and `field>high`, in milliseconds, by which an index finds the candidates.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 from fhir_server.fhir import dates
 from fhir_server.fhir.dates import Interval
 from fhir_server.search.expression import Entry, Filter
+from fhir_server.search.keys import any_of_field, between
 
-#: Any row may hold; in a row, every column must: (end of the stored interval, operator, end of the asked one).
+#: R4 search.html#prefix.  Any row may hold; in a row, every column must: (end of the stored interval, operator, end of the asked one).
 CONTAINED = (("low", "$gte", "low"), ("high", "$lte", "high"))
 PREFIXES: dict[str, tuple[tuple[tuple[str, str, str], ...], ...]] = {
     "eq": (CONTAINED,),
@@ -26,6 +28,17 @@ PREFIXES: dict[str, tuple[tuple[tuple[str, str, str], ...], ...]] = {
     "sa": ((("low", "$gte", "high"),),),
     "eb": ((("high", "$lte", "low"),),),
     "ap": ((("low", "$lt", "high"), ("high", "$gt", "low")),),
+}
+#: What each row of a prefix implies: one comparison, that a range of keys answers.
+NECESSARY = {
+    "eq": ("low", "$gte", "low"),
+    "gt": ("high", "$gt", "high"),
+    "lt": ("low", "$lt", "low"),
+    "ge": ("high", "$gt", "low"),
+    "le": ("low", "$lt", "high"),
+    "sa": ("low", "$gte", "high"),
+    "eb": ("high", "$lte", "low"),
+    "ap": ("low", "$lt", "high"),
 }
 _OPERATORS = {"$gt": operator.gt, "$gte": operator.ge, "$lt": operator.lt, "$lte": operator.le}
 
@@ -52,6 +65,16 @@ class DateTest:
                 for row in self._rows()
             ]
         return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}
+
+    def narrow(self, field: str) -> Filter | None:
+        if field == "_lastUpdated" or self.prefix not in NECESSARY:
+            return None if field == "_lastUpdated" else any_of_field(field)
+        end, sign, bound = NECESSARY[self.prefix]
+        text = _text(getattr(self.asked, bound))
+        separator, following = ("<", "=") if end == "low" else (">", "?")
+        if sign.startswith("$g"):
+            return between(f"{field}{separator}{text}", f"{field}{following}")
+        return between(f"{field}{separator}", f"{field}{separator}{text}~")
 
     def accepts(self, entry: Entry, field: str) -> bool:
         if field == "_lastUpdated":
@@ -104,3 +127,13 @@ def parse(text: str, *, repeated: bool, zone: tzinfo, now: datetime) -> DateTest
         high = asked.high + gap if dates.END - asked.high > gap else dates.END
         asked = Interval(low, high)
     return DateTest(prefix, asked, repeated)
+
+
+def keys(field: str, found: Interval) -> tuple[str, str]:
+    """The keys of one interval."""
+    return f"{field}<{_text(found.low)}", f"{field}>{_text(found.high)}"
+
+
+def _text(moment: datetime) -> str:
+    """Milliseconds since the year 1, so many digits that texts sort as moments do."""
+    return f"{(moment - dates.BEGINNING) // dates.MILLISECOND:012x}"

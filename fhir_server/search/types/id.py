@@ -14,10 +14,13 @@ from fhir_server.search.expression import Entry, Filter
 class IdTest:
     """Any of these ids."""
 
-    ids: tuple[str, ...]
+    ids: frozenset[str]
 
     def to_filter(self, field: str) -> Filter:
-        return {"_id": self.ids[0] if len(self.ids) == 1 else {"$in": list(self.ids)}}
+        return {"_id": next(iter(self.ids)) if len(self.ids) == 1 else {"$in": sorted(self.ids)}}
+
+    def narrow(self, field: str) -> None:
+        return None
 
     def accepts(self, entry: Entry, field: str) -> bool:
         return entry["_id"] in self.ids
@@ -27,4 +30,4 @@ def parse(text: str) -> IdTest:
     """Read an id.  Raises ValueError."""
     if not text:
         raise ValueError("an empty value is not an id")
-    return IdTest((text,))
+    return IdTest(frozenset({text}))

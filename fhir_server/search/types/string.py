@@ -1,6 +1,7 @@
 """String parameters: the start of a text, whatever its accents and case.  R4: search.html#string
 
-Index entry: `strings.<field>`, an array of folded texts: each part of a name or an address, and its words.
+Keys: `field=text`, folded, for each part of a name or an address; a long text goes on in further keys, `field>text`.
+The texts as they were written stand in `strings.<field>`, for `:exact`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 from fhir_server.search.expression import Entry, Filter
 from fhir_server.search.types.token import unescape
 
-#: A regular expression of MongoDB's has a bound.
-LONGEST = 1_000
+#: A longer text is not looked for ...
+LONGEST = 200
+#: ... so that a long one can be kept in keys of this length, each of which begins so long before the last one ends.
+LENGTH = 1_000
 _SPACE = re.compile(r"\s+")
 #: The parts of the types that a string parameter reads as several texts.
 PARTS = {
@@ -42,29 +45,96 @@ class StringTest:
     start: str
 
     def to_filter(self, field: str) -> Filter:
-        return {f"strings.{field}": {"$regex": "^" + re.escape(self.start)}}
+        return {"keys": {"$regex": "^" + re.escape(f"{field}={self.start}")}}
+
+    def narrow(self, field: str) -> None:
+        return None
 
     def accepts(self, entry: Entry, field: str) -> bool:
-        return any(text.startswith(self.start) for text in entry.get("strings", {}).get(field, ()))
+        return any(found.startswith(f"{field}={self.start}") for found in entry["keys"])
+
+
+@dataclass(frozen=True)
+class ContainsTest:
+    """A folded text that an indexed one has in it.  R4: search.html#string, `:contains`"""
+
+    part: str
+
+    def to_filter(self, field: str) -> Filter:
+        # Two expressions, each with a beginning of its own: that is what bounds the part of the index that is read.
+        return {
+            "$or": [
+                {"keys": {"$regex": f"^{re.escape(field + separator)}.*{re.escape(self.part)}", "$options": "s"}}
+                for separator in "=>"
+            ]
+        }
+
+    def narrow(self, field: str) -> None:
+        return None
+
+    def accepts(self, entry: Entry, field: str) -> bool:
+        starts = (f"{field}=", f"{field}>")
+        return any(self.part in found[len(field) + 1 :] for found in entry["keys"] if found.startswith(starts))
+
+
+@dataclass(frozen=True)
+class ExactTest:
+    """The whole text as it was written.  R4: search.html#string, `:exact`"""
+
+    text: str
+
+    def to_filter(self, field: str) -> Filter:
+        return {f"strings.{field}": self.text}
+
+    def narrow(self, field: str) -> Filter | None:
+        return StringTest(fold(self.text)[:LENGTH]).to_filter(field)
+
+    def accepts(self, entry: Entry, field: str) -> bool:
+        return self.text in entry.get("strings", {}).get(field, ())
 
 
 def parse(text: str) -> StringTest:
     """Read a text.  Raises ValueError if nothing of it is left to look for."""
+    return StringTest(_folded(text))
+
+
+def parse_contains(text: str) -> ContainsTest:
+    """Read a text.  Raises ValueError if nothing of it is left to look for."""
+    return ContainsTest(_folded(text))
+
+
+def parse_exact(text: str) -> ExactTest:
+    """Read a text.  Raises ValueError if there is none."""
+    if not text:
+        raise ValueError("an empty value matches nothing")
+    return ExactTest(unescape(text))
+
+
+def _folded(text: str) -> str:
     if len(text) > LONGEST:
         raise ValueError(f"a text of more than {LONGEST} characters is not looked for")
-    start = fold(unescape(text))
-    if not start:
+    folded = fold(unescape(text))
+    if not folded:
         raise ValueError("an empty value matches nothing")
-    return StringTest(start)
+    return folded
 
 
 def texts(type: str, value: Any) -> Iterator[str]:
-    """The folded texts of one value."""
+    """The texts of one value, as they were written."""
     if isinstance(value, str):
-        yield fold(value)
+        yield value
     elif isinstance(value, dict):
         for part in PARTS.get(type, ("text",)):
             found = value.get(part)
             for text in found if isinstance(found, list) else [found]:
                 if isinstance(text, str):
-                    yield fold(text)
+                    yield text
+
+
+def keys(field: str, text: str) -> Iterator[str]:
+    """The keys of one text."""
+    folded = fold(text)
+    if folded:
+        yield f"{field}={folded[:LENGTH]}"
+    for start in range(LENGTH - LONGEST, len(folded) - LONGEST, LENGTH - LONGEST):
+        yield f"{field}>{folded[start : start + LENGTH]}"

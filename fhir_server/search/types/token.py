@@ -1,28 +1,19 @@
 """Token parameters: codes, identifiers, booleans.  R4: search.html#token
 
-Index entry: strings in the shared array `tokens`, one for each form a token can be asked in:
-`field=code`, `field=system|code`, `field=system|`, and `field=|code` where there is no system.
+Keys, one for each form a token can be asked in: `field=code`, `field=system|code`, `field=system|`, and `field=|code`
+where there is no system; `field:text=…` for what people read (`:text`), `field:of-type=system|code|value` for an
+identifier with its type (`:of-type`).
 """
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.search.expression import Entry, Filter
-
-#: Longer values are indexed, and asked for, by their hash: a B-tree key should stay short.
-LONGEST = 256
-
-
-def key(field: str, text: str) -> str:
-    """The string that stands in `tokens` for this form of a value."""
-    if len(text) > LONGEST:
-        text = "#" + hashlib.sha256(text.encode()).hexdigest()
-    return f"{field}={text}"
-
+from fhir_server.search.keys import key
 
 def escape(text: str) -> str:
     r"""A part of a token, with its own bars told from the one between system and code.
@@ -46,10 +37,53 @@ class TokenTest:
         return code if self.system is None else f"{escape(self.system)}|{code}"
 
     def to_filter(self, field: str) -> Filter:
-        return {"tokens": key(field, self.text())}
+        return {"keys": key(field, self.text())}
+
+    def narrow(self, field: str) -> None:
+        return None
 
     def accepts(self, entry: Entry, field: str) -> bool:
-        return key(field, self.text()) in entry["tokens"]
+        return key(field, self.text()) in entry["keys"]
+
+
+@dataclass(frozen=True)
+class TokensTest:
+    """Any of these (system, code): the members of a value set, or a code and those below it."""
+
+    members: frozenset[tuple[str, str]]
+
+    def _keys(self, field: str) -> list[str]:
+        return sorted(key(field, f"{escape(system)}|{escape(code)}") for system, code in self.members)
+
+    def to_filter(self, field: str) -> Filter:
+        return {"keys": {"$in": self._keys(field)}}
+
+    def narrow(self, field: str) -> None:
+        return None
+
+    def accepts(self, entry: Entry, field: str) -> bool:
+        return not set(entry["keys"]).isdisjoint(self._keys(field))
+
+
+@dataclass(frozen=True)
+class OfTypeTest:
+    """`:of-type`: an identifier's type and value.  R4: search.html#token"""
+
+    system: str
+    code: str
+    value: str
+
+    def _key(self, field: str) -> str:
+        return key(f"{field}:of-type", f"{escape(self.system)}|{escape(self.code)}|{escape(self.value)}")
+
+    def to_filter(self, field: str) -> Filter:
+        return {"keys": self._key(field)}
+
+    def narrow(self, field: str) -> None:
+        return None
+
+    def accepts(self, entry: Entry, field: str) -> bool:
+        return self._key(field) in entry["keys"]
 
 
 def parse(text: str) -> TokenTest:
@@ -76,7 +110,15 @@ def parse(text: str) -> TokenTest:
     return TokenTest(system, code or None)
 
 
-def forms(field: str, type: str, value: Any) -> Iterator[str]:
+def parse_of_type(text: str) -> OfTypeTest:
+    """Read `system|code|value`.  Raises ValueError."""
+    parts = [unescape(part) for part in split(text, "|")]
+    if len(parts) != 3 or not parts[1] or not parts[2]:
+        raise ValueError(f"`{text}` is not system|code|value, of the identifier's type and of the identifier")
+    return OfTypeTest(*parts)
+
+
+def keys(field: str, type: str, value: Any) -> Iterator[str]:
     """The keys of one value of FHIR type `type`."""
     for system, code in _codings(type, value):
         if code is not None:
@@ -84,6 +126,23 @@ def forms(field: str, type: str, value: Any) -> Iterator[str]:
             yield key(field, f"{escape(system or '')}|{escape(code)}")
         if system:
             yield key(field, f"{escape(system)}|")
+    if type == "Identifier" and "value" in value:
+        for coding in value.get("type", {}).get("coding", ()):
+            if "code" in coding:
+                parts = (coding.get("system", ""), coding["code"], value["value"])
+                yield key(f"{field}:of-type", "|".join(map(escape, parts)))
+
+
+def texts(type: str, value: Any) -> Iterator[str]:
+    """What people read of a value: `:text` looks there.  R4: search.html#token"""
+    if type == "CodeableConcept":
+        concept = value
+    elif type == "Identifier":
+        concept = value.get("type", {})
+    else:
+        concept = {"coding": [value]} if type == "Coding" else {}
+    found = [concept.get("text"), *(coding.get("display") for coding in concept.get("coding", ()))]
+    yield from (text for text in found if isinstance(text, str))
 
 
 def _codings(type: str, value: Any) -> Iterator[tuple[str | None, str | None]]:
@@ -125,8 +184,9 @@ def split(text: str, separator: str) -> list[str]:
     return [*parts, part]
 
 
+_ESCAPED = re.compile(r"\\([\\,|$])")
+
+
 def unescape(text: str) -> str:
     r"""`\,` `\|` `\$` and `\\` as the characters they stand for.  R4: search.html#escaping"""
-    for character in ",|$":
-        text = text.replace("\\" + character, character)
-    return text.replace("\\\\", "\\")
+    return _ESCAPED.sub(r"\1", text)
