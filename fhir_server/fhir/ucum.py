@@ -78,7 +78,15 @@ def convert(value: Decimal | int | Fraction, unit: Canonical) -> Decimal:
     >>> convert(Decimal("5.4"), canonical("g")), convert(5400, canonical("mg"))
     (Decimal('5.4'), Decimal('5.4'))
     """
-    exact = Fraction(value) * unit.factor + unit.offset
+    return decimal128(Fraction(value) * unit.factor + unit.offset)
+
+
+def decimal128(exact: Fraction) -> Decimal:
+    """The nearest number of 34 digits; equal fractions give the same one, written the same way.
+
+    >>> decimal128(Fraction(1, 3))
+    Decimal('0.3333333333333333333333333333333333')
+    """
     return DECIMAL128.divide(Decimal(exact.numerator), Decimal(exact.denominator))
 
 

@@ -19,7 +19,7 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from fhir_server.fhir import json
-from fhir_server.fhir.ucum import DECIMAL128
+from fhir_server.fhir.ucum import DECIMAL128, decimal128
 from fhir_server.search.expression import Entry, Filter
 
 #: An interval as it is kept: see the module's docstring.
@@ -112,7 +112,7 @@ def parse(text: str) -> NumberTest:
     >>> parse("100").asked
     Asked(low=Decimal('99.5'), value=Decimal('100'), high=Decimal('100.5'))
     >>> parse("ge1e2").asked
-    Asked(low=Decimal('5E+1'), value=Decimal('1E+2'), high=Decimal('1.5E+2'))
+    Asked(low=Decimal('50'), value=Decimal('100'), high=Decimal('150'))
     """
     prefix, value, margin = read(text)
     return NumberTest(prefix, rounded(value, value - margin, value + margin))
@@ -138,13 +138,8 @@ def read(text: str) -> tuple[str, Fraction, Fraction]:
 
 def rounded(value: Fraction, low: Fraction, high: Fraction) -> Asked:
     """The three as Decimal128; with as many digits as that has or more, the number still stands for itself."""
-    middle = decimal(value)
-    return Asked(min(decimal(low), middle), middle, max(decimal(high), DECIMAL128.next_plus(middle)))
-
-
-def decimal(exact: Fraction) -> Decimal:
-    """Rounded to 34 digits, as `ucum.convert` rounds."""
-    return DECIMAL128.divide(Decimal(exact.numerator), Decimal(exact.denominator))
+    middle = decimal128(value)
+    return Asked(min(decimal128(low), middle), middle, max(decimal128(high), DECIMAL128.next_plus(middle)))
 
 
 def values(type: str, value: Any) -> Iterator[Sub]:

@@ -1,4 +1,4 @@
-"""Quantity parameters: intervals in a unit, compared in UCUM's base units where that knows it.  R4: search.html#quantity
+"""Quantity parameters: intervals in a unit, compared in base units where UCUM has them.  R4: search.html#quantity
 
 Index entry: `numbers.<field>` = [{"low": Decimal, "high": Decimal, "system": …, "code": …, "unit": …,
 "canonical": {"unit": …, "low": Decimal, "high": Decimal}}], without what is not there; keys as in number.py.
@@ -147,7 +147,7 @@ def _between(value: Decimal, ends: _Ends | None) -> Sub:
 
 
 def _range(ends: Sub) -> Iterator[Sub]:
-    """One interval, in the unit of the low end if that has one; without an end, without bound.  R4: datatypes.html#Range"""
+    """One interval, in the unit of the low end if it has one; endless where one is missing.  R4: datatypes.html#Range"""
     low, high = (end if _is_number(end.get("value")) else {} for end in (ends.get("low", {}), ends.get("high", {})))
     named = low if _named(low) else high
     exact = [_expressed(end, named) if end else None for end in (low, high)]
@@ -188,8 +188,8 @@ def _interval(low: Fraction | None, high: Fraction | None, named: Sub) -> Iterat
     if (low is None and high is None) or (low is not None and high is not None and low > high):
         return
     sub: Sub = {
-        "low": -ENDLESS if low is None else number.decimal(low),
-        "high": ENDLESS if high is None else number.decimal(high),
+        "low": -ENDLESS if low is None else ucum.decimal128(low),
+        "high": ENDLESS if high is None else ucum.decimal128(high),
         **_named(named),
     }
     if unit := _canonical(named):
