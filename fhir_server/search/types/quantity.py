@@ -147,7 +147,7 @@ def _between(value: Decimal, ends: _Ends | None) -> Sub:
 
 
 def _range(ends: Sub) -> Iterator[Sub]:
-    """One interval, in the unit of the low end if it has one; endless where one is missing.  R4: datatypes.html#Range"""
+    """One interval, in the unit of the low end if it has one; endless where one misses.  R4: datatypes.html#Range"""
     low, high = (end if _is_number(end.get("value")) else {} for end in (ends.get("low", {}), ends.get("high", {})))
     named = low if _named(low) else high
     exact = [_expressed(end, named) if end else None for end in (low, high)]
