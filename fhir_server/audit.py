@@ -20,9 +20,9 @@ from pymongo.database import Database
 
 from fhir_server.access import Actor
 from fhir_server.fhir import json
-from fhir_server.fhir.dates import MILLISECOND, instant
+from fhir_server.fhir.dates import instant
 from fhir_server.fhir.outcome import printable
-from fhir_server.search.expression import Entry
+from fhir_server.search.index import entry
 from fhir_server.storage.documents import Stored, current_document
 from fhir_server.storage.store import answering
 
@@ -79,22 +79,8 @@ def event(
         "source": {"observer": {"display": "fhir-server"}},
         "entity": _entities(trail, versions, patient),
     }
-    kept = {"_id": id, "updated": now, **index_entry(actor, patient, now)}
+    kept = {"_id": id, "updated": now, **entry("AuditEvent", resource)}
     return Stored("AuditEvent", id, 1, now, json.dumps(resource), "POST", origin="server", entry=kept)
-
-
-def index_entry(actor: Actor | None, patient: str | None, now: datetime) -> Entry:
-    """What `search.index.entry` makes of such an AuditEvent, without walking it: every read waits for this."""
-    agent = actor.reference if actor else None
-    found: Entry = {
-        "dates": {"date": {"low": now, "high": now + MILLISECOND}},
-        "tokens": [f"agent={agent}"] if agent else [],
-    }
-    if patient:
-        found["owner"] = patient
-    patients = dict.fromkeys([*([agent] if agent and agent.startswith("Patient/") else []), f"Patient/{patient}"])
-    found["tokens"] += [f"patient={each}" for each in patients if each != "Patient/None"]
-    return found
 
 
 def _kind(interaction: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ LETTERS = {
     "patch": "u",
     "delete": "d",
     "search-type": "s",
+    "search-system": "s",
     "history-type": "s",
     "history-system": "s",
 }

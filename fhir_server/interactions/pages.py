@@ -12,8 +12,6 @@ from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
 
-from bson import Decimal128
-
 from fhir_server.fhir.dates import MILLISECOND
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Expression
@@ -127,18 +125,13 @@ def _compared(one: Any, other: Any) -> int:
     """A missing value is lower than any."""
     if one is None or other is None:
         return (one is not None) - (other is not None)
-    one, other = _comparable(one), _comparable(other)
     return (one > other) - (one < other)
-
-
-def _comparable(value: Any) -> Any:
-    return value.to_decimal() if isinstance(value, Decimal128) else value
 
 
 def _written(value: Any) -> Any:
     if isinstance(value, datetime):
         return {"time": (value - _EPOCH) // MILLISECOND}
-    return {"number": str(value)} if isinstance(value, Decimal | Decimal128) else value
+    return {"number": str(value)} if isinstance(value, Decimal) else value
 
 
 def _read(value: Any) -> Any:
@@ -146,4 +139,4 @@ def _read(value: Any) -> Any:
         return value
     if "time" in value:
         return _EPOCH + value["time"] * MILLISECOND
-    return Decimal128(value["number"])
+    return Decimal(value["number"])

@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any
 
 import pymongo
+from bson.codec_options import TypeRegistry
+from bson.decimal128 import DecimalDecoder, DecimalEncoder
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
@@ -38,7 +40,11 @@ _NOT_INITIATED = "The replica set of the MongoDB URI is not initiated: run rs.in
 
 # An acknowledged write is on disk at a majority, and what is read can no longer be rolled back.
 _DURABLE: dict[str, Any] = {"w": "majority", "journal": True, "retryWrites": True, "readConcernLevel": "majority"}
-_VALUES: dict[str, Any] = {"tz_aware": True, "uuidRepresentation": "standard"}
+_VALUES: dict[str, Any] = {
+    "tz_aware": True,
+    "uuidRepresentation": "standard",
+    "type_registry": TypeRegistry([DecimalEncoder(), DecimalDecoder()]),
+}
 # What a URI may say otherwise.  A full pool answers soon, so that overload is told to the client and does not pile up.
 _DEFAULTS: dict[str, Any] = {
     "appName": "fhir-server",
