@@ -53,7 +53,8 @@ def _given(**members: object) -> dict:
 def cases(draw: st.DrawFn) -> tuple[list[list[dict]], list[tuple]]:
     """Resources, each with some quantities, and questions: of one family, so that they often meet."""
     numbers, units = draw(st.sampled_from(FAMILIES))
-    digits = st.sampled_from(numbers) | anything
+    few = draw(st.lists(st.sampled_from(numbers) | anything, min_size=1, max_size=4))
+    digits = st.sampled_from(few)
     codes = st.sampled_from([*units, *units, None, *UNITS])
     comparators = st.sampled_from([None, None, None, "<", "<=", ">", ">="])
     quantities = st.builds(
@@ -123,7 +124,7 @@ def test_filter_matcher_and_naive_evaluator_agree(database):
     collection = database.get_collection("documents", codec_options=OPTIONS)
     collection.create_index("keys")
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=cases())
     def agree(case):
         found, questions = case
@@ -149,7 +150,7 @@ def test_filter_matcher_and_naive_evaluator_agree(database):
     agree()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     one=st.decimals(allow_nan=False, allow_infinity=True),
     other=st.decimals(allow_nan=False, allow_infinity=True),
