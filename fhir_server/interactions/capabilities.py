@@ -16,7 +16,9 @@ from fhir_server.fhir.http import JSON_PATCH
 from fhir_server.fhir.types import TYPES
 from fhir_server.interactions.routes import ROUTES
 from fhir_server.operations.registry import OPERATIONS
-from fhir_server.search.parameters import parameters
+from fhir_server.search.parameters import Parameter, parameters
+from fhir_server.search.parser import MODIFIERS
+from fhir_server.search.query import referring
 
 
 def capability_statement(base: str, now: datetime, *, update_as_create: bool = True) -> dict[str, Any]:
@@ -55,7 +57,11 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
                     "description": "A bearer token with SMART scopes, on everything but discovery and health.",
                 },
                 "resource": [_resource(type, update_as_create) for type in sorted(TYPES)],
-                "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
+                "interaction": [
+                    {"code": code} for code in ("transaction", "batch", "history-system", "search-system")
+                ],
+                "searchParam": [_parameter(one) for one in _of_every_type()],
+                "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
             }
         ],
     }
@@ -80,12 +86,31 @@ def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
         "conditionalUpdate": True,
         "conditionalDelete": "single",
         "referencePolicy": ["literal", "logical"],
-        "searchParam": [
-            {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
-            for parameter in parameters(type).values()
-        ],
+        "searchInclude": ["*", f"{type}:*", *(f"{type}:{one.code}" for one in referring(type))],
+        "searchRevInclude": ["*", *_referring_to(type)],
+        "searchParam": [_parameter(one) for one in parameters(type).values()],
         **({"operation": operations} if operations else {}),
     }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    takes = ", ".join(f":{modifier}" for modifier in ("missing", *MODIFIERS.get(parameter.type, ())))
+    return {
+        "name": parameter.code,
+        "definition": parameter.url,
+        "type": parameter.type,
+        **({"documentation": f"Modifiers: {takes}."} if parameter.type in MODIFIERS else {}),
+    }
+
+
+def _of_every_type() -> list[Parameter]:
+    """The parameters that a search across types takes."""
+    common = set.intersection(*(set(parameters(type)) for type in TYPES))
+    return [one for code, one in parameters("Patient").items() if code in common]
+
+
+def _referring_to(type: str) -> list[str]:
+    return [f"{source}:{one.code}" for source in sorted(TYPES) for one in referring(source) if type in one.targets]
 
 
 def document() -> bytes:

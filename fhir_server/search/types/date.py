@@ -136,4 +136,4 @@ def keys(field: str, found: Interval) -> tuple[str, str]:
 
 def _text(moment: datetime) -> str:
     """Milliseconds since the year 1, so many digits that texts sort as moments do."""
-    return f"{(moment - dates.BEGINNING) // dates.MILLISECOND:012x}"
+    return f"{(moment - dates.BEGINNING) // dates.MILLISECOND:013x}"
