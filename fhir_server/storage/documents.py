@@ -30,6 +30,8 @@ from fhir_server.search.expression import Entry
 
 HISTORY = "_history"
 CONDITIONAL = "_conditional"
+#: What the servers of one database know in common, a document each.
+SERVER = "_server"
 MET = "met"
 
 
