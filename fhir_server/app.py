@@ -27,7 +27,6 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart.tokens import Tokens
-from fhir_server.storage.documents import Stored
 from fhir_server.storage.store import Store
 
 Clock = Callable[[], datetime]
@@ -86,8 +85,8 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
     around = surroundings(client, settings, base, clock=clock)
     tokens = Tokens(around.store.database, clock)
 
-    def repository_for(actor: Actor, trail: Trail, prefetched: dict[tuple[str, str], Stored | None]) -> Repository:
-        return Repository(around, actor, trail, prefetched=prefetched)
+    def repository_for(actor: Actor, trail: Trail) -> Repository:
+        return Repository(around, actor, trail)
 
     def record_stranger(trail: Trail, refusal: FhirError) -> None:
         around.recorder.record(
