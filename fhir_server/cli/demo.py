@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -43,7 +46,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
         with connect(uri) as client:
             _welcome(Store(client, settings.mongodb_database), base_url)
 
-    serve(arguments, settings, before=before, welcome=welcome)
+    serve(arguments, settings, before=before, welcome=welcome, token_command=_token_command(arguments))
+
+
+def _token_command(arguments: argparse.Namespace) -> str:
+    """What to type for a token that reads everything, as this command was typed."""
+    typed = Path(sys.argv[0])
+    program = (str(typed),) if typed.name == "fhir-server" else ("python", "-m", "fhir_server")
+    return shlex.join((*program, "token", "--scope", "system/*.rs", "--data-dir", str(arguments.data_dir)))
 
 
 def _welcome(store: Store, base_url: str) -> None:
