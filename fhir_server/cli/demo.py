@@ -69,6 +69,7 @@ def _welcome(store: Store, base_url: str) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]fhir-server[/bold] is ready at [bold]{base_url}/fhir[/bold]; Ctrl-C stops it.\n")
+    console.print(f"Open [bold]{base_url}/[/bold] in a browser to explore it.\n")
     console.print("Who is in the seed record, with the logins of their accounts (for pages that are not there yet):\n")
     for person in people:
         if person["login"]:

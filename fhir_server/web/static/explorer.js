@@ -12,7 +12,8 @@ const at = (id) => document.getElementById(id);
 const { api: apiPath, base, words: wordsText } = at("explorer").dataset;
 const api = new URL(apiPath, location.href);
 const words = JSON.parse(wordsText);
-const plurals = new Intl.PluralRules(document.documentElement.lang);
+const language = document.documentElement.lang;
+const plurals = new Intl.PluralRules(language);
 
 const PREFIXES = ["", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"];
 const PREFIXED = ["date", "number", "quantity"];
@@ -33,6 +34,7 @@ const RESULT = {
   _summary: () => ["true", "text", "data", "count", "false"],
   _elements: () => [],
 };
+const title = document.title;
 const TOKEN_KEY = "fhir-server.token";
 
 /** What the server said that it can do, by type. */
@@ -52,7 +54,8 @@ function say(text, values) {
 
 /** The right plural of `key`, around a number as this language writes it. */
 function counted(key, n) {
-  return say(words[`${key}_${plurals.select(n)}`] ?? words[`${key}_other`], { n: n.toLocaleString(document.documentElement.lang) });
+  const text = words[`${key}_${plurals.select(n)}`] ?? words[`${key}_other`];
+  return say(text, { n: n.toLocaleString(language) });
 }
 
 /** A new element.  Children are elements or texts, never markup. */
@@ -89,7 +92,8 @@ function decode(text) {
 function writeRequest({ path, rows }) {
   const pairs = rows
     .filter((row) => row.name && row.value)
-    .map(({ name, modifier, prefix, value }) => `${encode(modifier ? `${name}:${modifier}` : name)}=${encode(prefix + value)}`);
+    .map(({ name, modifier, prefix, value }) => [modifier ? `${name}:${modifier}` : name, prefix + value])
+    .map((pair) => pair.map(encode).join("="));
   return pairs.length ? `${path}?${pairs.join("&")}` : path;
 }
 
@@ -106,7 +110,8 @@ function readPair(pair, type) {
   // A chain and a reverse chain are names of their own.
   const split = whole.includes(".") || whole.startsWith("_has:") ? [whole] : whole.split(/:(.*)/s);
   const [name, modifier = ""] = split;
-  const prefix = PREFIXED.includes(type?.parameters.get(name)?.type) ? /^(ne|gt|lt|ge|le|sa|eb|ap)(?=[-\d.])/.exec(value)?.[0] ?? "" : "";
+  const mayHave = PREFIXED.includes(type?.parameters.get(name)?.type);
+  const prefix = (mayHave && /^(ne|gt|lt|ge|le|sa|eb|ap)(?=[-\d.])/.exec(value)?.[0]) || "";
   return { name, modifier, prefix, value: value.slice(prefix.length) };
 }
 
@@ -136,9 +141,13 @@ function link(text, reference, attributes = {}) {
 
 function drawForm() {
   drawType();
+  drawParameters();
+  at("url").value = writeRequest(request);
+}
+
+function drawParameters() {
   drawRows();
   drawDocumentation();
-  at("url").value = writeRequest(request);
 }
 
 function drawType() {
@@ -154,19 +163,25 @@ function drawRows() {
 /** One parameter: its name, and what its type allows. */
 function drawRow(row, index) {
   const parameter = typeOf(request.path)?.parameters.get(row.name);
-  const kind = row.modifier === "missing" ? "missing" : row.name in RESULT ? row.name : parameter?.type;
+  const isResult = Object.hasOwn(RESULT, row.name);
+  const kind = row.modifier === "missing" ? "missing" : isResult ? row.name : parameter?.type;
   const hint = [parameter?.documentation, words.formats[kind]].filter(Boolean).join(" · ");
   const keep = (part) => (event) => {
     row[part] = event.target.value;
-    if (part === "name") Object.assign(row, { modifier: "", prefix: "" });
+    if (part === "name") row.modifier = "";
+    // What only the parameter that was there before, or its values, could have.
+    if (part === "name" || row.modifier === "missing") row.prefix = "";
     if (part !== "value") redrawRow(index, part);
     at("url").value = writeRequest(request);
   };
   const drawn = element("li", { class: "row" });
-  drawn.append(labelled(words.name, element("select", { name: "name", change: keep("name") }, ...nameOptions(row.name))));
+  const name = element("select", { name: "name", change: keep("name") }, ...nameOptions(row.name));
+  drawn.append(labelled(words.name, name));
   if (parameter) drawn.append(labelled(words.modifier, modifierSelect(row, parameter, keep("modifier"))));
   if (PREFIXED.includes(parameter?.type) && row.modifier !== "missing") {
-    const options = PREFIXES.map((each) => element("option", { value: each, selected: each === row.prefix }, words.prefixes[each]));
+    const options = PREFIXES.map((each) =>
+      element("option", { value: each, selected: each === row.prefix }, words.prefixes[each]),
+    );
     drawn.append(labelled(words.prefix, element("select", { name: "prefix", change: keep("prefix") }, ...options)));
   }
   const value = element("input", {
@@ -179,11 +194,18 @@ function drawRow(row, index) {
     "aria-describedby": hint ? `hint-${index}` : null,
     input: keep("value"),
   });
-  const suggested = row.modifier === "missing" ? ["true", "false"] : RESULT[row.name]?.(typeOf(request.path)) ?? [];
-  const values = element("datalist", { id: `values-${index}` }, ...suggested.map((each) => element("option", { value: each })));
+  const results = isResult ? RESULT[row.name](typeOf(request.path)) ?? [] : [];
+  const suggested = row.modifier === "missing" ? ["true", "false"] : results;
+  const options = suggested.map((each) => element("option", { value: each }));
+  const values = element("datalist", { id: `values-${index}` }, ...options);
   const remove = element(
     "button",
-    { type: "button", class: "remove", "aria-label": say(words.remove, { name: row.name || words.add_parameter }), click: () => removeRow(index) },
+    {
+      type: "button",
+      class: "remove",
+      "aria-label": say(words.remove, { name: row.name || words.add_parameter }),
+      click: () => removeRow(index),
+    },
     words.remove_short,
   );
   drawn.append(labelled(words.value, value), values, remove);
@@ -196,12 +218,14 @@ function nameOptions(chosen) {
   const names = [...(typeOf(request.path)?.parameters.keys() ?? [])];
   const groups = [
     [say(words.of_type, { type: request.path.split("/")[0] }), names.filter((name) => !name.startsWith("_"))],
-    [words.of_all, names.filter((name) => name.startsWith("_") && !(name in RESULT))],
+    [words.of_all, names.filter((name) => name.startsWith("_") && !Object.hasOwn(RESULT, name))],
     [words.of_result, Object.keys(RESULT)],
   ];
   // A chain, or whatever else was written by hand.
   if (chosen && !groups.some(([, each]) => each.includes(chosen))) groups.unshift([words.of_query, [chosen]]);
-  const drawn = groups.filter(([, each]) => each.length).map(([label, each]) => element("optgroup", { label }, ...each.map(option)));
+  const drawn = groups
+    .filter(([, each]) => each.length)
+    .map(([label, each]) => element("optgroup", { label }, ...each.map(option)));
   return [element("option", { value: "" }, words.choose), ...drawn];
 }
 
@@ -214,16 +238,21 @@ function modifierSelect(row, parameter, change) {
   return element("select", { name: "modifier", change }, ...options);
 }
 
-function redrawRow(index, focused) {
-  const drawn = drawRow(request.rows[index], index);
-  at("rows").children[index].replaceWith(drawn);
-  drawn.querySelector(`[name=${focused}]`)?.focus();
+/** Draw a row again around the control that is being used: it keeps the focus, and what is typed to choose in it. */
+function redrawRow(index, used) {
+  const row = at("rows").children[index];
+  const stays = row.querySelector(`label.${used}`);
+  const drawn = [...drawRow(request.rows[index], index).children];
+  const place = drawn.findIndex((each) => each.matches(`label.${used}`));
+  for (const each of [...row.children]) if (each !== stays) each.remove();
+  stays.before(...drawn.slice(0, place));
+  stays.after(...drawn.slice(place + 1));
 }
 
-function addRow(name, focused = name ? "value" : "name") {
+function addRow(name) {
   request.rows.push({ name, modifier: "", prefix: "", value: "" });
   drawRows();
-  at("rows").lastElementChild.querySelector(`[name=${focused}]`).focus();
+  at("rows").lastElementChild.querySelector(name ? "[name=value]" : "[name=name]").focus();
 }
 
 function removeRow(index) {
@@ -240,20 +269,19 @@ function drawDocumentation() {
   const parameters = typeOf(type)?.parameters ?? new Map();
   at("documentation").hidden = parameters.size === 0;
   at("documentation-title").textContent = `${say(words.documentation, { type })} (${parameters.size})`;
-  const head = [words.name, words.documentation_type, words.documentation_text].map((text) => element("th", { scope: "col" }, text));
-  const rows = [...parameters].map(([name, { type: kind, documentation, definition }]) =>
-    element(
+  const titles = [words.name, words.documentation_type, words.documentation_text];
+  const head = titles.map((text) => element("th", { scope: "col" }, text));
+  const rows = [...parameters].map(([name, { type: kind, documentation, definition }]) => {
+    const label = say(words.documentation_use, { name });
+    const use = { type: "button", class: "plain", "aria-label": label, click: () => addRow(name) };
+    return element(
       "tr",
       {},
-      element(
-        "td",
-        {},
-        element("button", { type: "button", class: "plain", "aria-label": say(words.documentation_use, { name }), click: () => addRow(name) }, name),
-      ),
+      element("td", {}, element("button", use, name)),
       element("td", {}, kind),
       element("td", {}, documentation ?? element("span", { class: "definition" }, definition ?? "")),
-    ),
-  );
+    );
+  });
   at("documentation-table").replaceChildren(
     element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),
   );
@@ -333,6 +361,9 @@ function show(given) {
   at("view").hidden = !answer.bundle;
   drawView();
   if (wasInside && !at("result").contains(document.activeElement)) at("result-title").focus();
+  // What was asked for is to be seen, also below a long form on a small screen.
+  const top = at("result").getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight * 0.6) at("result").scrollIntoView();
 }
 
 function entries() {
@@ -345,8 +376,9 @@ function drawStatus() {
   if (answer.bundle) {
     const found = entries().filter((entry) => !["include", "outcome"].includes(entry.search?.mode)).length;
     const included = entries().filter((entry) => entry.search?.mode === "include").length;
-    if (answer.bundle.total !== undefined) parts.push(counted("total", Number(answer.bundle.total)));
-    parts.push(counted("shown", found));
+    const total = Number(answer.bundle.total ?? NaN);
+    if (!Number.isNaN(total)) parts.push(counted("total", total));
+    if (total !== found) parts.push(counted("shown", found));
     if (included) parts.push(counted("included", included));
   }
   tell(parts.join(" · "), answer.status < 400 ? "good" : "bad");
@@ -360,7 +392,8 @@ function tell(text, tone = "") {
 /** Every OperationOutcome of the answer, as messages.  R4: operationoutcome.html */
 function drawOutcome() {
   const all = [answer.resource, ...entries().flatMap((entry) => [entry.resource, entry.response?.outcome])];
-  const issues = all.filter((each) => each?.resourceType === "OperationOutcome").flatMap((outcome) => outcome.issue ?? []);
+  const outcomes = all.filter((each) => each?.resourceType === "OperationOutcome");
+  const issues = outcomes.flatMap((outcome) => outcome.issue ?? []);
   const items = issues.map((issue) =>
     element(
       "li",
@@ -447,10 +480,12 @@ function cellsOf(entry) {
   const resource = entry.resource ?? {};
   const cells = {};
   for (const [name, cell] of Object.entries(COLUMNS)) cells[name] = cell(resource, words);
-  const place = resource.id ? `${resource.resourceType}/${resource.id}` : (below(entry.fullUrl ?? "") ?? entry.request?.url ?? "");
+  const removed = below(entry.fullUrl ?? "") ?? entry.request?.url ?? "";
+  const place = resource.id ? `${resource.resourceType}/${resource.id}` : removed;
   const version = resource.meta?.versionId ?? /W\/"(.*)"/.exec(entry.response?.etag ?? "")?.[1];
   const past = answer.bundle.type === "history" && version && resource.id;
-  cells.resource = { text: place, reference: past ? `${place}/_history/${version}` : place, mode: words.modes[entry.search?.mode] };
+  const reference = past ? `${place}/_history/${version}` : place;
+  cells.resource = { text: place, reference, mode: words.modes[entry.search?.mode] };
   if (answer.bundle.type === "history") {
     cells.change = entry.request?.method ?? "";
     cells.version = version ?? "";
@@ -463,7 +498,8 @@ function cellsOf(entry) {
 
 function drawCell(name, cell, label) {
   const { text = cell, reference, mode } = cell;
-  const drawn = element("td", { role: "cell", class: name, "data-label": label }, reference ? link(text, reference) : String(text));
+  const content = reference ? link(text, reference) : String(text);
+  const drawn = element("td", { role: "cell", class: name, "data-label": label }, content);
   if (mode) drawn.append(" ", element("span", { class: "mode" }, mode));
   return drawn;
 }
@@ -498,7 +534,8 @@ function prettyJson(text) {
       draw(element("span", { class: "key" }, each));
     } else if (each.startsWith('"')) {
       const value = JSON.parse(each);
-      draw(destination(value) === null ? element("span", { class: "string" }, each) : link(each, value));
+      if (destination(value) === null) plain += each;
+      else draw(link(each, value));
     } else {
       draw(element("span", { class: "literal" }, each));
     }
@@ -509,10 +546,11 @@ function prettyJson(text) {
 
 // --- the page -------------------------------------------------------------------------------------------------------
 
-/** What the server can do, which anyone may read.  R4: capabilitystatement.html */
+/** Learn what the server can do, which anyone may read; false when it does not say.  R4: capabilitystatement.html */
 async function readStatement() {
   try {
-    const response = await fetch(new URL("metadata", api), { headers: { Accept: "application/fhir+json" }, credentials: "omit" });
+    const headers = { Accept: "application/fhir+json" };
+    const response = await fetch(new URL("metadata", api), { headers, credentials: "omit" });
     const statement = await response.json();
     const rest = statement.rest?.[0] ?? {};
     for (const resource of rest.resource ?? []) {
@@ -524,20 +562,34 @@ async function readStatement() {
         operations: (resource.operation ?? []).map((each) => each.name),
       });
     }
+    return true;
   } catch {
-    // The form still takes a request that is written by hand.
-    tell(words.no_statement, "bad");
+    return false;
   }
 }
 
 /** The fragment as the request: shown in the form, and run. */
 function follow() {
   const text = location.hash.slice(1);
-  if (!text) return;
+  if (!text) return start();
   request = readRequest(text);
+  document.title = `${decode(request.path)} · fhir-server`;
   drawForm();
   at("url").value = legible(text);
   run(text);
+}
+
+/** The page as it opens, before anything is asked. */
+function start() {
+  underWay?.abort();
+  answer = null;
+  request = { path: "Patient", rows: [] };
+  drawForm();
+  document.title = title;
+  at("welcome").hidden = false;
+  for (const id of ["view", "related", "pages", "table", "json"]) at(id).hidden = true;
+  at("outcome").replaceChildren();
+  tell("");
 }
 
 /** The fragment as a person writes it: the browser has encoded accents and spaces. */
@@ -549,6 +601,10 @@ function legible(text) {
 function listen() {
   at("token").value = sessionStorage.getItem(TOKEN_KEY) ?? "";
   at("token").addEventListener("input", () => sessionStorage.setItem(TOKEN_KEY, token()));
+  at("access").addEventListener("submit", (event) => {
+    event.preventDefault();
+    at("query").requestSubmit();
+  });
   at("show").addEventListener("click", () => {
     const shown = at("token").type === "text";
     at("token").type = shown ? "password" : "text";
@@ -561,7 +617,8 @@ function listen() {
   });
   at("type").addEventListener("change", () => {
     request = { path: at("type").value, rows: [] };
-    drawForm();
+    drawParameters();
+    at("url").value = writeRequest(request);
   });
   for (const button of document.querySelectorAll("[data-add]")) {
     button.addEventListener("click", () => addRow(button.dataset.add));
@@ -570,8 +627,7 @@ function listen() {
     const typed = at("url").value.trim();
     request = readRequest(below(typed) ?? typed);
     drawType();
-    drawRows();
-    drawDocumentation();
+    drawParameters();
   });
   at("copy").addEventListener("click", copy);
   at("query").addEventListener("submit", (event) => {
@@ -605,6 +661,7 @@ async function copy() {
 }
 
 listen();
-await readStatement();
-drawForm();
-if (location.hash.length > 1) follow();
+const known = await readStatement();
+follow();
+// The form still takes a request that is written by hand.
+if (!known && !answer) tell(words.no_statement, "bad");

@@ -16,7 +16,7 @@ function concept(value) {
 
 function humanName(names) {
   const given = [names ?? []].flat();
-  const name = given.find((each) => each.use === "official") ?? given[0];
+  const name = ["usual", "official"].map((use) => given.find((each) => each.use === use)).find(Boolean) ?? given[0];
   if (name == null || typeof name === "string") return name ?? "";
   return name.text ?? [...(name.given ?? []).slice(0, 1), name.family].filter(Boolean).join(" ");
 }
@@ -65,8 +65,18 @@ function choice(resource, stem) {
 
 function value(resource) {
   if (resource.resourceType !== "Observation") return "";
-  const parts = (resource.component ?? []).map((part) => choice(part, "value")).filter(Boolean);
-  return choice(resource, "value") || parts.join(" · ") || concept(resource.dataAbsentReason);
+  const parts = resource.component ?? [];
+  return choice(resource, "value") || together(parts) || concept(resource.dataAbsentReason);
+}
+
+/** The values of components: `120 / 80 mmHg` where they share a unit. */
+function together(parts) {
+  const quantities = parts.map((part) => part.valueQuantity);
+  const units = new Set(quantities.map((each) => each?.unit ?? each?.code));
+  if (parts.length > 1 && units.size === 1 && quantities.every((each) => each?.value !== undefined)) {
+    return `${quantities.map((each) => each.value).join(" / ")} ${[...units][0] ?? ""}`.trim();
+  }
+  return parts.map((part) => choice(part, "value")).filter(Boolean).join(" · ");
 }
 
 const SUMMARIES = {
@@ -98,7 +108,17 @@ export function summary(resource) {
 }
 
 const DATES = ["effective", "occurrence", "performed", "onset"];
-const PLAIN_DATES = ["start", "date", "sent", "recorded", "authoredOn", "recordedDate", "dateAsserted", "created", "issued"];
+const PLAIN_DATES = [
+  "start",
+  "date",
+  "sent",
+  "recorded",
+  "authoredOn",
+  "recordedDate",
+  "dateAsserted",
+  "created",
+  "issued",
+];
 
 function when(resource) {
   for (const stem of DATES) {
