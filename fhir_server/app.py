@@ -89,7 +89,8 @@ def create_app(
     clock: Clock = now,
     token_command: str | None = None,
 ) -> Flask:
-    """The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
+    """
+    The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
 
     token_command: what to type for an access token, where the pages may say so.
     """

@@ -240,6 +240,20 @@ def test_pages_forth_and_back(open_page: Open, record: Record) -> None:
     assert rows(page).all_inner_texts() == first
 
 
+def test_what_is_shown_is_what_is_asked(open_page: Open, record: Record) -> None:
+    page = open_page()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url.partition("/fhir/")[2]))
+    for _ in range(2):
+        page.get_by_label("Requête").fill("Patient?given=Zoé")
+        page.get_by_role("button", name="Lancer").click()
+        expect(rows(page)).to_have_count(1)
+    page.evaluate("location.hash = '#Patient?given='")
+    expect(status(page)).to_contain_text("400")
+    expect(page.get_by_label("Requête")).to_have_value("Patient?given=")
+    assert [url for url in sent if url] == ["Patient?given=Zo%C3%A9", "Patient?given=Zo%C3%A9", "Patient?given="]
+
+
 def test_a_refused_search_says_why(open_page: Open) -> None:
     """R4 operationoutcome.html"""
     page = open_page("Observation?cod=1")

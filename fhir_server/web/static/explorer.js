@@ -305,8 +305,10 @@ function addressOf(text) {
 
 /** Put the request into the address; that it changes runs it. */
 function go(text) {
-  if (location.hash === `#${text}`) run(text);
-  else location.hash = `#${text}`;
+  const before = location.hash;
+  location.hash = `#${text}`;
+  // The browser compares what it has encoded.
+  if (location.hash === before) run(before.slice(1));
 }
 
 async function run(text) {
@@ -562,10 +564,10 @@ async function readStatement() {
         operations: (resource.operation ?? []).map((each) => each.name),
       });
     }
-    return true;
   } catch {
     return false;
   }
+  return types.size > 0;
 }
 
 /** The fragment as the request: shown in the form, and run. */
@@ -589,13 +591,14 @@ function start() {
   at("welcome").hidden = false;
   for (const id of ["view", "related", "pages", "table", "json"]) at(id).hidden = true;
   at("outcome").replaceChildren();
+  at("result").removeAttribute("aria-busy");
   tell("");
 }
 
-/** The fragment as a person writes it: the browser has encoded accents and spaces. */
+/** The fragment as a person writes it, where the form can say all of it. */
 function legible(text) {
-  const { path, rows } = readRequest(text);
-  return writeRequest({ path: decode(path), rows }) || text;
+  const asked = readRequest(text);
+  return asked.rows.every((row) => row.name && row.value) ? writeRequest(asked) : text;
 }
 
 function listen() {
