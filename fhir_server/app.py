@@ -28,6 +28,7 @@ from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage.store import Store
+from fhir_server.web import pages as web
 
 Clock = Callable[[], datetime]
 
@@ -79,8 +80,19 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
     )
 
 
-def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock: Clock = now) -> Flask:
-    """The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own."""
+def create_app(
+    client: MongoClient,
+    settings: Settings,
+    base_url: str,
+    *,
+    clock: Clock = now,
+    token_command: str | None = None,
+) -> Flask:
+    """
+    The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
+
+    token_command: what to type for an access token, where the pages may say so.
+    """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     tokens = Tokens(around.store.database, clock)
@@ -120,6 +132,7 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
         ),
         url_prefix="/fhir",
     )
+    app.register_blueprint(web.blueprint(base=base, token_command=token_command))
     _health(app, client)
     app.register_error_handler(HTTPException, _refused)
     return app
