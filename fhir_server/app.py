@@ -27,8 +27,8 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart.tokens import Tokens
-from fhir_server.storage.documents import Stored
 from fhir_server.storage.store import Store
+from fhir_server.web import pages as web
 
 Clock = Callable[[], datetime]
 
@@ -80,14 +80,25 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
     )
 
 
-def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock: Clock = now) -> Flask:
-    """The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own."""
+def create_app(
+    client: MongoClient,
+    settings: Settings,
+    base_url: str,
+    *,
+    clock: Clock = now,
+    token_command: str | None = None,
+) -> Flask:
+    """
+    The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
+
+    token_command: what to type for an access token, where the pages may say so.
+    """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     tokens = Tokens(around.store.database, clock)
 
-    def repository_for(actor: Actor, trail: Trail, prefetched: dict[tuple[str, str], Stored | None]) -> Repository:
-        return Repository(around, actor, trail, prefetched=prefetched)
+    def repository_for(actor: Actor, trail: Trail) -> Repository:
+        return Repository(around, actor, trail)
 
     def record_stranger(trail: Trail, refusal: FhirError) -> None:
         around.recorder.record(
@@ -121,6 +132,7 @@ def create_app(client: MongoClient, settings: Settings, base_url: str, *, clock:
         ),
         url_prefix="/fhir",
     )
+    app.register_blueprint(web.blueprint(base=base, token_command=token_command))
     _health(app, client)
     app.register_error_handler(HTTPException, _refused)
     return app

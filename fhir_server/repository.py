@@ -38,7 +38,7 @@ from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage.documents import Stored
 from fhir_server.storage.joins import Joins
-from fhir_server.storage.store import Place, Store, Unit, allowed_by
+from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, allowed_by
 
 T = TypeVar("T")
 Resource = dict[str, Any]
@@ -64,7 +64,7 @@ class Surroundings:
         return Reader(self.base, self.zone, self.clock())
 
     def constraint(self, type: str, pairs: tuple[tuple[str, str], ...]) -> Expression:
-        """What the constraint of a granular scope asks.  Raises BadRequest, also for one that asks of other resources."""
+        """What the constraint of a granular scope asks.  Raises BadRequest, also where it asks of other resources."""
         found = self.reader().expression(type, pairs)
         if has_joins(found):
             raise BadRequest("A scope is constrained by what stands in the resource itself.")
@@ -83,7 +83,7 @@ class Repository:
     """
     The resources, as one actor may see and change them during one request.
 
-    prefetched: {(type, id): the current version or None}, read in the same round trip as the access token.
+    What it foresees to be asked for may be brought to it, looked up in the same round trip as the access token.
     """
 
     def __init__(
@@ -92,17 +92,28 @@ class Repository:
         actor: Actor,
         trail: Trail,
         *,
-        prefetched: dict[tuple[str, str], Stored | None] | None = None,
         unit: Unit | None = None,
     ):
         self._around = surroundings
         self._store = surroundings.store
         self.actor = actor
         self._trail = trail
-        self._prefetched = prefetched or {}
         self._unit = unit
+        self._brought: Brought | None = None
         self._written: dict[str, Stored] = {}
         self._decisions: dict[tuple[str, str], Decision] = {}
+
+    # --- ahead of the access token
+
+    def ahead(self, type: str, where: Expression, limit: int) -> Ahead | None:
+        """The first page of this search, by id, one more included; None for what is not looked up ahead."""
+        if has_joins(where):
+            return None
+        return self._store.ahead(type, where, allowed=self.decide("search-type", type).where, limit=limit + 1)
+
+    def bring(self, brought: Brought) -> None:
+        """What was looked up ahead, for the very actor of this repository."""
+        self._brought = brought
 
     # --- reading
 
@@ -158,6 +169,9 @@ class Repository:
         """
         decision = self.decide(interaction, type)
         most = limit + 1 if beyond else limit
+        if self._brought and not order and after is None and self._brought.asked == (type, where, most):
+            self._trail.disclose(self._brought.found[:limit])
+            return self._brought.found
         found = self._finder(where).find(
             type, where, allowed=decision.where, limit=most, order=order, after=after, back=back
         )
@@ -180,7 +194,11 @@ class Repository:
         """Those of these resources that may be seen, by the actor's rules for the type; none without a scope for it."""
         ids = tuple(dict.fromkeys(ids))
         try:
-            return self.search(type, Match("_id", IdTest(frozenset(ids))), limit=len(ids), interaction="read") if ids else []
+            return (
+                self.search(type, Match("_id", IdTest(frozenset(ids))), limit=len(ids), interaction="read")
+                if ids
+                else []
+            )
         except Forbidden:
             return []
 
@@ -464,8 +482,8 @@ class Repository:
     def _current(self, type: str, id: str) -> Stored | None:
         if self._unit:
             return self._unit.read(type, id)
-        if (type, id) in self._prefetched:
-            return self._prefetched[type, id]
+        if self._brought and self._brought.asked == (type, id):
+            return self._brought.found[0] if self._brought.found else None
         return self._store.read(type, id)
 
     def _last_version(self, type: str, id: str) -> Stored | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -43,7 +46,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
         with connect(uri) as client:
             _welcome(Store(client, settings.mongodb_database), base_url)
 
-    serve(arguments, settings, before=before, welcome=welcome)
+    serve(arguments, settings, before=before, welcome=welcome, token_command=_token_command(arguments))
+
+
+def _token_command(arguments: argparse.Namespace) -> str:
+    """What to type for a token that reads everything, as this command was typed."""
+    typed = Path(sys.argv[0])
+    program = (str(typed),) if typed.name == "fhir-server" else ("python", "-m", "fhir_server")
+    return shlex.join((*program, "token", "--scope", "system/*.rs", "--data-dir", str(arguments.data_dir)))
 
 
 def _welcome(store: Store, base_url: str) -> None:
@@ -59,6 +69,7 @@ def _welcome(store: Store, base_url: str) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]fhir-server[/bold] is ready at [bold]{base_url}/fhir[/bold]; Ctrl-C stops it.\n")
+    console.print(f"Open [bold]{base_url}/[/bold] in a browser to explore it.\n")
     console.print("Who is in the seed record, with the logins of their accounts (for pages that are not there yet):\n")
     for person in people:
         if person["login"]:

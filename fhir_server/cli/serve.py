@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -63,11 +64,13 @@ def serve(
     *,
     welcome: Callable[[str, str], None],
     before: Callable[[str, str], None] = lambda base_url, uri: None,
+    token_command: str | None = None,
 ) -> None:
     """
     Open the database, serve, and close it at the end.
 
     before is called with the base url and the database's URI before the workers start; welcome when they have.
+    token_command: what to type for an access token, where the pages may say so.
     """
     _refuse_taken(arguments.host, arguments.port)
     base_url = settings.base_url or url_of(arguments.host, arguments.port)
@@ -78,7 +81,8 @@ def serve(
             app.prepare(client, settings)
         before(base_url, opened.uri)
         models.load(TYPES)
-        _Gunicorn(arguments, settings, base_url, opened.uri, lambda: welcome(base_url, opened.uri)).run()
+        ready = partial(welcome, base_url, opened.uri)
+        _Gunicorn(arguments, settings, base_url, opened.uri, ready, token_command).run()
     finally:
         # A worker that exits unwinds this stack too: it is a fork of the master.
         if os.getpid() == master:
@@ -124,13 +128,20 @@ class _Gunicorn(BaseApplication):
     """gunicorn as a part of this program: each worker builds an application, with a client, of its own."""
 
     def __init__(
-        self, arguments: argparse.Namespace, settings: Settings, base_url: str, uri: str, ready: Callable[[], None]
+        self,
+        arguments: argparse.Namespace,
+        settings: Settings,
+        base_url: str,
+        uri: str,
+        ready: Callable[[], None],
+        token_command: str | None,
     ):
         self._arguments = arguments
         self._settings = settings
         self._base_url = base_url
         self._uri = uri
         self._ready = ready
+        self._token_command = token_command
         # No other server of a shared database uses it.
         self._name = f"fhir-server {secrets.token_hex(8)}"
         super().__init__()
@@ -165,7 +176,7 @@ class _Gunicorn(BaseApplication):
                     answer_within_ms=self._settings.query_timeout_ms + _MARGIN_MS,
                     appName=self._worker(os.getpid()),
                 )
-                return app.create_app(client, self._settings, self._base_url)
+                return app.create_app(client, self._settings, self._base_url, token_command=self._token_command)
             except (StartError, PyMongoError) as error:
                 log.warning("worker.waits", error=type(error).__name__)
                 time.sleep(_PAUSE_SECONDS)

@@ -34,6 +34,7 @@ class FhirRequest:
     headers     by lower-case name
     resource    the body of a Bundle entry; a request from the wire has `body` instead
     new_id      the id that a transaction has given out to what this entry creates
+    memo        what was read of the request already
     """
 
     method: str
@@ -44,6 +45,7 @@ class FhirRequest:
     body: bytes = b""
     resource: dict[str, Any] | None = None
     new_id: str | None = None
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def content_type(self) -> str:

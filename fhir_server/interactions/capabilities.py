@@ -57,9 +57,7 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
                     "description": "A bearer token with SMART scopes, on everything but discovery and health.",
                 },
                 "resource": [_resource(type, update_as_create) for type in sorted(TYPES)],
-                "interaction": [
-                    {"code": code} for code in ("transaction", "batch", "history-system", "search-system")
-                ],
+                "interaction": [{"code": code} for code in ("transaction", "batch", "history-system", "search-system")],
                 "searchParam": [_parameter(one) for one in _of_every_type()],
                 "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
             }

@@ -109,8 +109,8 @@ def _searched(repository: Repository, type: str, where: object, room: int) -> li
 def _refuse_too_many(count: int, room: int) -> None:
     if count > room:
         raise BadRequest(
-            f"More than {MOST_INCLUDED} resources would come along with this page: ask for smaller pages (`_count`), or "
-            "search for them by themselves."
+            f"More than {MOST_INCLUDED} resources would come along with this page: ask for smaller pages (`_count`), "
+            "or search for them by themselves."
         )
 
 

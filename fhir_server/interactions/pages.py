@@ -67,9 +67,7 @@ def page(
         # Without an order the types come one behind the other, and what is full needs no more of them.
         room = limit if order else limit - len(found)
         after = _place(type, start, types, order)
-        part = repository.search(
-            type, wheres[type], limit=room, order=order, after=after, back=back, beyond=True
-        )
+        part = repository.search(type, wheres[type], limit=room, order=order, after=after, back=back, beyond=True)
         found = [*part, *found] if back else [*found, *part]
         if not order and len(found) > limit:
             break

@@ -19,10 +19,11 @@ from fhir_server.interactions.delete import conditional_delete, delete
 from fhir_server.interactions.history import history
 from fhir_server.interactions.patch import conditional_patch, patch
 from fhir_server.interactions.read import read, vread
-from fhir_server.interactions.search import search, search_compartment, search_system
+from fhir_server.interactions.search import foresee, search, search_compartment, search_system
 from fhir_server.interactions.update import conditional_update, update
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.repository import Repository
+from fhir_server.storage.store import Ahead, ahead_of_read
 from fhir_server.validation.words import nearest
 
 
@@ -97,6 +98,19 @@ class Router:
             would_do = f"did you mean `{meant}`?" if meant else f"known: {', '.join(TYPES)}."
             raise NotFound(f"`{parts[0]}` is not a type that is kept here; {would_do}")
         raise NotFound(f"There is nothing at `{request.path}`.")
+
+    def foresee(self, request: FhirRequest, repository: Repository | None) -> Ahead | None:
+        """
+        What the interaction will ask the store for first, if that can be said: of a read, and of a plain search.
+
+        repository: of the actor who is taken to ask; None where nobody is known yet.
+        """
+        type, _, id = request.path.partition("/")
+        if request.method not in ("GET", "HEAD") or type not in TYPES or "/" in id or id.startswith(("_", "$")):
+            return None
+        if id:
+            return ahead_of_read(type, id)
+        return foresee(request, repository, type) if repository else None
 
     def _root(self, method: str) -> tuple[str, Callable[[FhirRequest, Repository], FhirResponse]]:
         if method == "GET":

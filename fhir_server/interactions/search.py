@@ -26,6 +26,7 @@ from fhir_server.search.matcher import matches
 from fhir_server.search.parser import RESULT_PARAMETERS, Reader, contains
 from fhir_server.search.query import MOST_INCLUDES, TOTALS, Include, Order, include, orders
 from fhir_server.storage.documents import Stored
+from fhir_server.storage.store import Ahead
 
 
 def search(request: FhirRequest, repository: Repository, type: str) -> FhirResponse:
@@ -34,13 +35,22 @@ def search(request: FhirRequest, repository: Repository, type: str) -> FhirRespo
     return _search(request, repository, type, (type,))
 
 
+def foresee(request: FhirRequest, repository: Repository, type: str) -> Ahead | None:
+    """What `search` will ask for first, if that is the first page of a plain search."""
+    if any(name in _NOT_PLAIN for name, _ in request.query):
+        return None
+    asked = _asked(request, repository, (type,))
+    count = count_of(asked.applied, *repository.page_sizes)
+    return repository.ahead(type, asked.wheres[type], count) if count else None
+
+
 def search_system(request: FhirRequest, repository: Repository) -> FhirResponse:
     """Across the types that `_type` names, or all that the access token reaches.  R4: search.html#searchcontexts"""
     return _search(request, repository, "", _types(request, repository, tuple(TYPES)))
 
 
 def search_compartment(request: FhirRequest, repository: Repository, id: str, type: str) -> FhirResponse:
-    """What of a type belongs to the compartment of Patient/`id`; of any type for `*`.  R4: compartmentdefinition.html"""
+    """What of a type, any for `*`, belongs to the compartment of Patient/`id`.  R4: compartmentdefinition.html"""
     known = tuple(one for one in TYPES if compartment(one))
     if type != "*" and type not in known:
         raise NotFound(f"{type} has no part in the compartment of a Patient; {', '.join(known)} have.")
@@ -53,6 +63,10 @@ def search_compartment(request: FhirRequest, repository: Repository, id: str, ty
         return any_of(*(reader.term(one, code, f"Patient/{id}") for code in compartment(one)))
 
     return _search(request, repository, f"Patient/{id}/{type}", types, within)
+
+
+#: Parameters of searches that are not looked up ahead.
+_NOT_PLAIN = frozenset({"_cursor", "_sort", "_contained", "_summary", "_maxresults"})
 
 
 @dataclass
@@ -74,17 +88,17 @@ def _search(
     types: tuple[str, ...],
     within: Callable[[str], Expression] = lambda type: EVERYTHING,
 ) -> FhirResponse:
-    query = (*request.query, *request.form()) if request.method == "POST" else request.query
-    asked = _read(repository.reader(), types, query, lenient=request.prefer("handling") == "lenient", within=within)
+    query = _query(request)
+    asked = _asked(request, repository, types, within)
     count = count_of(asked.applied, *repository.page_sizes)
     total_asked = _one_of(asked, "_total", TOTALS)
     most = _whole_number(asked, "_maxresults")
     subset = subset_asked(asked.applied)
     wheres = _containers(asked, repository)
     if count == 0 or single(asked.applied, "_summary") == "count":
-        total = _total(repository, wheres, exactly=True)
+        counted = _at_most(_total(repository, wheres, exactly=True), most)
         links = _links(request, path, asked.applied)
-        return FhirResponse.of(200, bundle("searchset", links=links, total=_at_most(total, most)))
+        return FhirResponse.of(200, bundle("searchset", links=links, total=counted))
 
     cursor = single(query, "_cursor")
     # The format of a page is not of the search: a form may name it, where the next link does not.
@@ -107,15 +121,34 @@ def _search(
     return FhirResponse.of(200, bundle("searchset", entries, links=links, total=total))
 
 
+def _query(request: FhirRequest) -> tuple[tuple[str, str], ...]:
+    return (*request.query, *request.form()) if request.method == "POST" else request.query
+
+
+def _asked(
+    request: FhirRequest,
+    repository: Repository,
+    types: tuple[str, ...],
+    within: Callable[[str], Expression] = lambda type: EVERYTHING,
+) -> _Asked:
+    """The query of the request, read once."""
+    if "asked" not in request.memo:
+        lenient = request.prefer("handling") == "lenient"
+        request.memo["asked"] = _read(repository.reader(), types, _query(request), lenient=lenient, within=within)
+    found: _Asked = request.memo["asked"]
+    return found
+
+
 def _types(request: FhirRequest, repository: Repository, known: tuple[str, ...]) -> tuple[str, ...]:
     """The types that are searched: those of `_type`, or all those that the access token reaches."""
-    query = (*request.query, *request.form()) if request.method == "POST" else request.query
-    given = single(query, "_type")
+    given = single(_query(request), "_type")
     if given is not None:
         named = tuple(dict.fromkeys(given.split(",")))
         for type in named:
             if type not in known:
-                raise BadRequest(f"`_type={given}`: `{type}` is not a type that is kept here; known: {', '.join(known)}.")
+                raise BadRequest(
+                    f"`_type={given}`: `{type}` is not a type that is kept here; known: {', '.join(known)}."
+                )
             repository.decide("search-type", type)
         return tuple(type for type in known if type in named)
     reached = []

@@ -24,16 +24,14 @@ from fhir_server.audit import Trail
 from fhir_server.fhir import json, outcome
 from fhir_server.fhir.http import JSON_PATCH, JSON_TYPES, XML_TYPES, FhirRequest, FhirResponse, query_of
 from fhir_server.fhir.outcome import BadRequest, FhirError, TooLarge, Unauthorized, printable
-from fhir_server.fhir.types import TYPES
 from fhir_server.interactions.routes import Router
 from fhir_server.repository import Repository
 from fhir_server.rest import negotiation
-from fhir_server.storage.documents import Stored
+from fhir_server.storage.store import Ahead, Brought
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-Prefetched = dict[tuple[str, str], Stored | None]
-Authenticate = Callable[[str, tuple[str, str] | None], tuple[Actor, Prefetched]]
-RepositoryFor = Callable[[Actor, Trail, Prefetched], Repository]
+Authenticate = Callable[[str, Callable[[Actor | None], Ahead | None]], tuple[Actor, Brought | None]]
+RepositoryFor = Callable[[Actor, Trail], Repository]
 
 #: What a client may call its request: it comes back in the answer, and stands in the audit record.
 _REQUEST_ID = re.compile("[!-~]{1,64}")
@@ -84,15 +82,31 @@ def blueprint(
             return write_error(unforeseen(error), query, request_id)
 
     def _answer(path: str, query: str, trail: Trail) -> FhirResponse:
+        seen: list[FhirRequest] = []
+        guessed: list[Repository] = []
+
+        def foresee(actor: Actor | None) -> Ahead | None:
+            """What the actor who is taken to hold the token will ask for.  Nothing is refused yet."""
+            if request.method not in ("GET", "HEAD"):
+                return None
+            try:
+                seen.append(read_request(path, query, base))
+                guessed.extend([repository_for(actor, trail)] if actor else [])
+                return router.foresee(seen[0], guessed[0] if guessed else None)
+            except FhirError:
+                return None
+
         try:
-            actor, prefetched = authenticate(_bearer(), _along(path))
+            actor, brought = authenticate(_bearer(), foresee)
         except Unauthorized as refusal:
             trail.interaction = "login"
             record_stranger(trail, refusal)
             raise
-        repository = repository_for(actor, trail, prefetched)
+        repository = guessed[0] if guessed and guessed[0].actor == actor else repository_for(actor, trail)
+        if brought:
+            repository.bring(brought)
         try:
-            asked = read_request(path, query, base)
+            asked = seen[0] if seen else read_request(path, query, base)
             trail.interaction, run = router.find(asked)
             if not _raw(asked.query):
                 negotiation.format_of(asked.query, request.headers.get("Accept"))
@@ -211,14 +225,6 @@ def _bearer() -> str:
             headers={"WWW-Authenticate": 'Bearer realm="fhir-server"'},
         )
     return token.strip()
-
-
-def _along(path: str) -> tuple[str, str] | None:
-    """(type, id) of the one resource that a read is of."""
-    type, _, id = path.partition("/")
-    if request.method not in ("GET", "HEAD") or type not in TYPES or not id or "/" in id or id.startswith(("_", "$")):
-        return None
-    return type, id
 
 
 def of_http(error: HTTPException) -> FhirError:

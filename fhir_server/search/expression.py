@@ -36,7 +36,7 @@ class ValueTest(Protocol):
         """The MongoDB filter over documents whose entry keeps the parameter under `field`."""
 
     def narrow(self, field: str) -> Filter | None:
-        """A filter on `keys` that an index answers and that holds wherever the test does; None if `to_filter` is one."""
+        """A filter on `keys` that holds wherever the test does, for an index; None if `to_filter` is one."""
 
     def accepts(self, entry: Entry, field: str) -> bool:
         """The same as to_filter, of an entry in memory."""

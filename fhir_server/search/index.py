@@ -138,7 +138,9 @@ class _Building:
                 interval = dates.of(type, value, self._zone)
                 new = list(date.keys(field, interval)) if interval else []
                 if interval:
-                    self._keep("dates", field, {"low": interval.low, "high": interval.high}, repeated=parameter.repeated)
+                    self._keep(
+                        "dates", field, {"low": interval.low, "high": interval.high}, repeated=parameter.repeated
+                    )
             case "number" | "quantity":
                 kind = number if parameter.type == "number" else quantity
                 new = []

@@ -25,6 +25,10 @@ ANSWERED = frozenset({"token", "reference", "date", "string", "uri", "number", "
 Walk: TypeAlias = tuple[tuple[str, bool, str, tuple["Where", ...], Any], ...]
 
 
+#: (FHIR type, value) of each value in a resource, where no walk leads to them.
+Computed: TypeAlias = Callable[[dict[str, Any]], Iterator[tuple[str, Any]]]
+
+
 @dataclass(frozen=True)
 class Where:
     """A filter on a value of the path: `resolve() is <type>`, or `<name>='<value>'`."""
@@ -78,11 +82,11 @@ class Parameter:
     fields: tuple[str, ...] = ()
     systems: frozenset[str] = frozenset()
     components: tuple[tuple[str, tuple[Component, ...]], ...] = ()
+    computed: Computed | None = field(default=None, repr=False, compare=False)
 
     def values(self, resource: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """(FHIR type, value) of each value in the resource."""
-        computed = COMPUTED.get((resource.get("resourceType", ""), self.code))
-        return computed(resource) if computed else follow(self.walk, resource)
+        return self.computed(resource) if self.computed else follow(self.walk, resource)
 
 
 def _deceased(patient: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -90,11 +94,11 @@ def _deceased(patient: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "boolean", bool(patient.get("deceasedBoolean", "deceasedDateTime" in patient))
 
 
-def _first(type: str) -> Callable[[dict[str, Any]], Iterator[tuple[str, Any]]]:
+def _first(type: str) -> Computed:
     """Bundle.entry[0].resource"""
 
     def found(bundle: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        first = next(iter(bundle.get("entry", ())), {}).get("resource", {})
+        first: dict[str, Any] = next((entry.get("resource", {}) for entry in bundle.get("entry", ())), {})
         if first.get("resourceType") == type and "id" in first:
             yield "Reference", {"reference": f"{type}/{first['id']}"}
 
@@ -102,7 +106,7 @@ def _first(type: str) -> Callable[[dict[str, Any]], Iterator[tuple[str, Any]]]:
 
 
 #: The values of the three parameters whose expression is no path.
-COMPUTED: dict[tuple[str, str], Callable[[dict[str, Any]], Iterator[tuple[str, Any]]]] = {
+COMPUTED: dict[tuple[str, str], Computed] = {
     ("Patient", "deceased"): _deceased,
     ("Bundle", "composition"): _first("Composition"),
     ("Bundle", "message"): _first("MessageHeader"),
@@ -176,7 +180,9 @@ def parts(type: str) -> dict[str, tuple[Walk, dict[str, tuple[Parameter, Walk]]]
                 _, fields = found.setdefault(element, (compile_path(type, element), {}))
                 structure = _structure(type, element)
                 for half in components:
-                    walk = tuple(s for path in walks[half.field].split(" | ") for s in compile_path(structure, _cast(path)))
+                    walk = tuple(
+                        s for path in walks[half.field].split(" | ") for s in compile_path(structure, _cast(path))
+                    )
                     fields[half.field] = (parameters(type)[half.code], walk)
     return found
 
@@ -200,7 +206,7 @@ def _facts() -> dict[str, Any]:
 
 def _parameter(type: str, code: str, fact: dict[str, Any]) -> Parameter:
     if (type, code) in COMPUTED:
-        return Parameter(code, fact["type"], fact["url"], _targets(fact), ())
+        return Parameter(code, fact["type"], fact["url"], _targets(fact), (), computed=COMPUTED[type, code])
     expressions = [_plain(part) for part in fact["expression"].split(" | ")]
     walk = tuple(step for path in expressions for step in compile_path(type, path))
     paths = {re.sub(r"\.where\(resolve\(\) is Patient\)$", "", path) for path in expressions}

@@ -24,6 +24,7 @@ from fhir_server.search.expression import (
     Present,
     ReferredBy,
     Refers,
+    ValueTest,
     Within,
     all_of,
     any_of,
@@ -62,6 +63,9 @@ RESULT_PARAMETERS = (
     "_format",
     "_pretty",
 )
+
+_OF_URIS: dict[str, Callable[[str], ValueTest]] = {"below": uri.parse_below, "above": uri.parse_above}
+_OF_STRINGS: dict[str, Callable[[str], ValueTest]] = {"contains": string.parse_contains, "exact": string.parse_exact}
 
 Members = Callable[[str], Iterable[tuple[str, str]]]
 
@@ -206,11 +210,9 @@ class Reader:
             case "token":
                 return self._token(parameter, field, modifier, text)
             case "uri":
-                reading = {"below": uri.parse_below, "above": uri.parse_above}.get(modifier, uri.parse)
-                return Match(field, reading(text))
+                return Match(field, _OF_URIS.get(modifier, uri.parse)(text))
             case "string":
-                reading = {"contains": string.parse_contains, "exact": string.parse_exact}.get(modifier, string.parse)
-                return Match(field, reading(text))
+                return Match(field, _OF_STRINGS.get(modifier, string.parse)(text))
             case "date":
                 return Match(field, date.parse(text, repeated=parameter.repeated, zone=self.zone, now=self.now))
             case "number":

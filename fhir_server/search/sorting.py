@@ -41,9 +41,7 @@ def computed(type: str, orders: tuple[Order, ...]) -> dict[str, Any]:
 def direction(orders: tuple[Order, ...], *, back: bool) -> list[tuple[str, int]]:
     """What to sort by; back: the other way round, from a place towards the beginning."""
     turn = -1 if back else 1
-    found = [
-        (name, (-1 if order.descending else 1) * turn) for name, order in zip(names(orders), orders, strict=True)
-    ]
+    found = [(name, (-1 if order.descending else 1) * turn) for name, order in zip(names(orders), orders, strict=True)]
     return found if ("_id", turn) in found or ("_id", -turn) in found else [*found, ("_id", turn)]
 
 

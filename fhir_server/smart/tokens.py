@@ -20,12 +20,14 @@ from pymongo.database import Database
 from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.fhir.outcome import Unauthorized
-from fhir_server.storage.documents import Stored, read_current
-from fhir_server.storage.store import answering
+from fhir_server.storage.store import Ahead, Brought, answering
 
 COLLECTION = "_tokens"
 #: Bytes of randomness in a token.
 ENTROPY = 32
+
+#: So many tokens are remembered by a process.
+SEEN = 4096
 
 _scopes = lru_cache(maxsize=1024)(smart_scopes.parse)
 
@@ -36,6 +38,8 @@ class Tokens:
     def __init__(self, database: Database, clock: Callable[[], datetime]):
         self._tokens = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
         self._clock = clock
+        #: Who held a token, by its hash: never an answer, only a guess at what will be asked for.
+        self._seen: dict[str, Actor] = {}
 
     def prepare(self) -> None:
         """Let MongoDB remove tokens that are dead."""
@@ -63,35 +67,40 @@ class Tokens:
             self._tokens.insert_one(kept)
         return token
 
-    def authenticate(
-        self, token: str, along: tuple[str, str] | None = None
-    ) -> tuple[Actor, dict[tuple[str, str], Stored | None]]:
+    def authenticate(self, token: str, foresee: Callable[[Actor | None], Ahead | None]) -> tuple[Actor, Brought | None]:
         """
-        Who holds the token, and the current version of `along` (type, id), both in one round trip.
+        Who holds the token, and what `foresee` says will be asked for, both in one round trip.
 
-        What comes along has not been decided on: it is for the repository to hold against the decision.
+        foresee: given who held the token when this process last saw it, if it did.  What was looked up for that actor
+        is None if the token, as it is now, says anything else: it is asked again then.
         Raises Unauthorized for a token that is not known or has expired.
         """
+        hash = _hash(token)
+        guess = self._seen.get(hash)
+        ahead = foresee(guess)
         with answering():
-            found = self._found(_hash(token), along)
+            found = self._found(hash, ahead)
         kept = found[0] if found and "scope" in found[0] else None
         if kept is None or kept["expires_at"] <= self._clock():
+            self._seen.pop(hash, None)
             raise Unauthorized(
                 "The access token is not known, or has expired; get a new one.",
                 headers={"WWW-Authenticate": 'Bearer realm="fhir-server", error="invalid_token"'},
             )
-        prefetched: dict[tuple[str, str], Stored | None] = {}
-        if along:
-            prefetched[along] = read_current(along[0], found[1]) if len(found) > 1 else None
-        return _actor(kept), prefetched
+        actor = _actor(kept)
+        if actor != guess:
+            if len(self._seen) >= SEEN:
+                self._seen.clear()
+            self._seen[hash] = actor
+        holds = ahead is not None and (ahead.by_key or actor == guess)
+        return actor, ahead.read(found[1:]) if ahead and holds else None
 
-    def _found(self, hash: str, along: tuple[str, str] | None) -> list[dict[str, Any]]:
-        """The token, if there is one, and behind it the resource."""
-        if along is None:
+    def _found(self, hash: str, ahead: Ahead | None) -> list[dict[str, Any]]:
+        """The token, if there is one, and behind it what is looked up along with it."""
+        if ahead is None:
             kept = self._tokens.find_one({"_id": hash})
             return [kept] if kept else []
-        resource = {"$unionWith": {"coll": along[0], "pipeline": [{"$match": {"_id": along[1]}}]}}
-        return list(self._tokens.aggregate([{"$match": {"_id": hash}}, resource]))
+        return list(self._tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage]))
 
 
 def _actor(kept: dict[str, Any]) -> Actor:

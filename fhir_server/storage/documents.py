@@ -110,7 +110,8 @@ def _marked(document: dict[str, Any], stored: Stored) -> dict[str, Any]:
     return document
 
 
-_ENTRY = ("owner", "others", "keys", "dates", "numbers", "strings", "near", "parts", "contained", "depositor", "updated")
+_OF_THE_INDEX = ("owner", "others", "keys", "dates", "numbers", "strings", "near", "parts", "contained")
+_ENTRY = (*_OF_THE_INDEX, "depositor", "updated")
 
 
 def _stored(type: str, id: str, document: Mapping[str, Any]) -> Stored:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from fhir_server.fhir.outcome import Forbidden, Unavailable
 from fhir_server.search.expression import (
@@ -38,28 +38,12 @@ from fhir_server.search.types.id import IdTest
 from fhir_server.search.types.reference import ReferenceTest
 from fhir_server.search.types.uri import UriTest
 from fhir_server.storage.documents import Stored
-from fhir_server.storage.store import COUNTED
+from fhir_server.storage.store import COUNTED, Store, Unit
 
 #: So many ids may take the place of a join.
 MOST_IDS = 2_000
 #: So many candidates are looked at in one go.
 BATCH = 500
-
-
-class Source(Protocol):
-    """The store, or one transaction on it."""
-
-    def find(self, type: str, where: Expression, **asked: Any) -> list[Stored]:
-        """Store.find"""
-
-    def ids(self, type: str, where: Expression, **asked: Any) -> list[str]:
-        """Store.ids"""
-
-    def texts(self, type: str, code: str, where: Expression, **asked: Any) -> list[str]:
-        """Store.texts"""
-
-    def count(self, type: str, where: Expression, **asked: Any) -> int | None:
-        """Store.count"""
 
 
 class Joins:
@@ -69,7 +53,7 @@ class Joins:
     allowed: what the actor may see of a type; raises Forbidden for one that no scope reaches.
     """
 
-    def __init__(self, source: Source, allowed: Callable[[str], Expression], timeout_ms: int):
+    def __init__(self, source: Store | Unit, allowed: Callable[[str], Expression], timeout_ms: int):
         self._source = source
         self._allowed = allowed
         self._until = time.monotonic() + timeout_ms / 1000
@@ -87,11 +71,10 @@ class Joins:
     ) -> list[Stored]:
         """As Store.find, of any expression."""
         where = self.resolved(where)
-        asked = {"allowed": allowed, "order": order, "back": back}
         if not has_joins(where):
-            return self._source.find(type, where, limit=limit, after=after, **asked)
+            return self._source.find(type, where, allowed=allowed, limit=limit, order=order, after=after, back=back)
         found: list[Stored] = []
-        for stored in self._walk(type, where, after=after, **asked):
+        for stored in self._walk(type, where, allowed=allowed, order=order, after=after, back=back):
             found.append(stored)
             if len(found) == limit:
                 break
@@ -174,9 +157,7 @@ class Joins:
         candidates = replace_joins(where, lambda join, positive: EVERYTHING if positive else NOTHING)
         while True:
             if time.monotonic() > self._until:
-                raise Unavailable(
-                    "The query took too long; narrow it, or try again.", headers={"Retry-After": "5"}
-                )
+                raise Unavailable("The query took too long; narrow it, or try again.", headers={"Retry-After": "5"})
             batch = self._source.find(
                 type, candidates, allowed=allowed, limit=BATCH, order=order, after=after, back=back, entries=True
             )
@@ -204,8 +185,8 @@ class Joins:
         parameter = parameters(join.type)[join.code]
         named = naming(parameter, frozenset(stored.reference for stored in batch))
         if "canonical" in follow_types(parameter.walk):
-            urls = frozenset(url for stored in batch for url in _urls(stored))
-            named = any_of(named, Match(join.code, ReferenceTest(urls)))
+            named_so = frozenset(url for stored in batch for url in _urls(stored))
+            named = any_of(named, Match(join.code, ReferenceTest(named_so)))
         term = all_of(named, join.term)
         if has_joins(term):
             texts = {text for stored in self._every(join.type, term) for text in referred(parameter, stored)}

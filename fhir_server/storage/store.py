@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
@@ -74,6 +75,44 @@ def answering() -> Iterator[None]:
         if error.has_error_label("TransientTransactionError"):
             raise
         raise _away() from error
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """
+    What is looked up in one round trip with the access token: an aggregation over the resources of a type.
+
+    asked   what it answers, for whoever asks it afterwards
+    by_key  whoever asks, it is one document, that is decided on when it is there
+    """
+
+    type: str
+    asked: tuple[Any, ...]
+    pipeline: tuple[dict[str, Any], ...]
+    by_key: bool = False
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """The stage that puts what it finds behind what was found before."""
+        return {"$unionWith": {"coll": self.type, "pipeline": list(self.pipeline)}}
+
+    def read(self, documents: Iterable[dict[str, Any]]) -> Brought:
+        """What was found."""
+        found = [read_current(self.type, document) for document in documents]
+        return Brought(self.asked, [stored._replace(place=(stored.id,)) for stored in found])
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What was looked up ahead: the answer to `asked`."""
+
+    asked: tuple[Any, ...]
+    found: list[Stored]
+
+
+def ahead_of_read(type: str, id: str) -> Ahead:
+    """The current version of one resource."""
+    return Ahead(type, (type, id), ({"$match": {"_id": id}},), by_key=True)
 
 
 class Store:
@@ -166,6 +205,12 @@ class Store:
         if back:
             found.reverse()
         return [read_current(type, one)._replace(place=sorting.place(one, order)) for one in found]
+
+    def ahead(self, type: str, where: Expression, *, allowed: Expression, limit: int) -> Ahead:
+        """As `find`, by id from the first on, to be looked up along with something else."""
+        query = self._filter(type, where, allowed)
+        pipeline = ({"$match": query}, {"$sort": {"_id": 1}}, {"$limit": limit}, {"$project": _SERVED})
+        return Ahead(type, (type, where, limit), pipeline)
 
     def ids(
         self, type: str, where: Expression, *, allowed: Expression, limit: int, session: ClientSession | None = None

@@ -1,1 +1,1 @@
-"""The web pages of the record."""
+"""The web pages: rendered here, in French or English, loading nothing but what this server sends."""

@@ -530,7 +530,7 @@ def test_strangers_are_refused_whatever_they_send(served: Served, headers: dict[
     assert _is_outcome(answered["Content-Type"], content)
 
 
-@pytest.mark.parametrize("path", ["/", "/fhirx", "/health", "/health/live/x", "/%00", "/fhir%00/Patient"])
+@pytest.mark.parametrize("path", ["/nothing", "/fhirx", "/health", "/health/live/x", "/%00", "/fhir%00/Patient"])
 @pytest.mark.parametrize("method", ["GET", "POST", "TRACE"])
 def test_outside_of_the_api(served: Served, method: str, path: str) -> None:
     """There is nothing there, and it is said as everything is."""

@@ -118,8 +118,8 @@ def test_nothing_to_load_starts_nothing(tmp_path: Path) -> None:
 
 def test_an_address_outside_of_the_api(server: Server) -> None:
     """A program gets FHIR; a browser, which cannot show it, a page"""
-    root = server.base.removesuffix("/fhir") + "/"
-    program, browser = requests.get(root, timeout=10), requests.get(root, headers={"Accept": BROWSER}, timeout=10)
+    place = server.base.removesuffix("/fhir") + "/nothing"
+    program, browser = requests.get(place, timeout=10), requests.get(place, headers={"Accept": BROWSER}, timeout=10)
     assert (program.status_code, browser.status_code) == (404, 404)
     assert program.json()["resourceType"] == "OperationOutcome"
     assert browser.headers["Content-Type"] == "text/html; charset=utf-8" and "/fhir" in browser.text

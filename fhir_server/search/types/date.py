@@ -16,7 +16,8 @@ from fhir_server.fhir.dates import Interval
 from fhir_server.search.expression import Entry, Filter
 from fhir_server.search.keys import any_of_field, between
 
-#: R4 search.html#prefix.  Any row may hold; in a row, every column must: (end of the stored interval, operator, end of the asked one).
+#: R4 search.html#prefix.  Any row may hold; in a row, every column must:
+#: (end of the stored interval, operator, end of the asked one).
 CONTAINED = (("low", "$gte", "low"), ("high", "$lte", "high"))
 PREFIXES: dict[str, tuple[tuple[tuple[str, str, str], ...], ...]] = {
     "eq": (CONTAINED,),

@@ -15,6 +15,7 @@ from typing import Any
 from fhir_server.search.expression import Entry, Filter
 from fhir_server.search.keys import key
 
+
 def escape(text: str) -> str:
     r"""A part of a token, with its own bars told from the one between system and code.
 

@@ -13,7 +13,6 @@ from typing import Any
 from fhir_server.search.expression import Entry, Filter
 from fhir_server.search.types.token import unescape
 
-
 #: A regular expression of MongoDB's has a bound.
 LONGEST = 1_000
 

@@ -1,0 +1,35 @@
+"""What the pages say, in each language: one catalogue per language, `catalogues/[language].json`, with the same keys.
+
+Templates and scripts read the same catalogue.  `docs/decisions/0006-words-of-the-pages.md` says why it is plain JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from werkzeug.datastructures import LanguageAccept
+
+#: The first is the one for who asks for none of them.
+LANGUAGES = {"fr": "Français", "en": "English"}
+
+
+def language_of(asked: str | None, accepted: LanguageAccept) -> str:
+    """
+    The language of an answer: the one that the address asks for, else the best that the browser accepts, else French.
+
+    RFC 9110 s. 12.5.4
+    """
+    if asked in LANGUAGES:
+        return asked
+    return accepted.best_match(LANGUAGES) or next(iter(LANGUAGES))
+
+
+@cache
+def words(language: str) -> dict[str, dict[str, Any]]:
+    """The catalogue of a language: by page, then by key."""
+    path = Path(__file__).with_name("catalogues") / f"{language}.json"
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    return found
