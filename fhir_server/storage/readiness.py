@@ -34,7 +34,7 @@ class Readiness:
         self._withheld: dict[tuple[str, str], str] | None = None
 
     def prepare(self) -> None:
-        """Write down what an empty database is indexed by; of one that is not, nothing is known but whose records it is."""
+        """Write down what an empty database is indexed by; of any other it is known whose records it holds, no more."""
         kept = self._database[SERVER]
         if kept.find_one({"_id": _PARAMETERS}, {"_id": 1}):
             return
