@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
+from fhir_server.app import create_app
+from fhir_server.config import Settings
 from fhir_server.fhir.outcome import BadRequest, Conflict
 from fhir_server.search.index import VERSION
 from fhir_server.storage import reindex as module
@@ -24,12 +27,21 @@ from tests.servers import run
 ZONE = "Europe/Paris"
 
 
-@pytest.fixture
-def own(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Served]:
-    """The application on a database that is the test's alone."""
+@pytest.fixture(scope="module")
+def prepared(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Served]:
+    """The application on a database of these tests alone."""
     name = f"test_{secrets.token_hex(8)}"
     yield serve(mongodb_client, name)
     mongodb_client.drop_database(name)
+
+
+@pytest.fixture
+def own(prepared: Served) -> Served:
+    """The same, new and empty."""
+    for name in ("Patient", "Observation", "Encounter", "AuditEvent", HISTORY):
+        prepared.database[name].delete_many({})
+    prepared.database[SERVER].delete_many({"_id": {"$ne": "signing"}})
+    return again(prepared)
 
 
 def documents(own: Served) -> dict[str, list[dict[str, Any]]]:
@@ -47,7 +59,8 @@ def of_before(own: Served, type: str, code: str) -> None:
 
 def again(own: Served) -> Served:
     """The server, started again on the same database."""
-    return serve(own.client, own.name)
+    Store(own.client, own.name).readiness.prepare()
+    return replace(own, app=create_app(own.client, Settings(mongodb_database=own.name), BASE.removesuffix("/fhir")))
 
 
 def reindex(own: Served, *types: str, stopped: Callable[[], bool] = lambda: False) -> tuple[Any, list[Any]]:
@@ -220,8 +233,8 @@ def test_dates_are_indexed_in_the_zone_of_the_server(own: Served) -> None:
     """R4 search.html#date: "where a timezone is not specified, the server's" - of now, not of when it was written"""
     operator = own.caller()
     measure = operator.create(observation(effectiveDateTime="2026-03-01"))
-    elsewhere = serve(own.client, own.name, timezone="Pacific/Auckland")
-    abroad = Caller(elsewhere.app, operator.token)
+    settings = Settings(mongodb_database=own.name, timezone="Pacific/Auckland")
+    abroad = Caller(create_app(own.client, settings, BASE.removesuffix("/fhir")), operator.token)
 
     assert "Observation by `date`" in withheld(abroad, "Observation?date=2026-03-01")
     assert ids(abroad.get("Observation?code=29463-7")) == [measure]

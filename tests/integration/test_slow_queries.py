@@ -26,7 +26,7 @@ from tests.calls import Served, serve
 HEALTH = ("lefevre", "Lefèvre", "1980", "8480", "fhir.test", "48.85")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def crowded(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Served]:
     """A database with so many patients that what looks at all of them takes some milliseconds."""
     name = f"test_{secrets.token_hex(8)}"
