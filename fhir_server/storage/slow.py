@@ -86,7 +86,13 @@ class SlowQueries:
         if pipeline:
             command = {"aggregate": collection, "pipeline": list(pipeline), "cursor": {}}
         try:
-            found = self._database.command("explain", command, verbosity="queryPlanner", maxTimeMS=EXPLAIN_MS)
+            found = self._database.command(
+                "explain",
+                command,
+                verbosity="queryPlanner",
+                maxTimeMS=EXPLAIN_MS,
+                codec_options=self._database.codec_options,  # a command takes the decimals of a filter only so
+            )
         except PyMongoError as error:  # the query that was slow has been answered, or refused, by now
             return [type(error).__name__]
         return list(stages(found))
