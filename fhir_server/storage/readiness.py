@@ -44,6 +44,11 @@ class Readiness:
         first = {"version": VERSION if empty else 0, "types": types}
         kept.update_one({"_id": _PARAMETERS}, {"$setOnInsert": first}, upsert=True)
 
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was withheld when this process last looked: nothing can be from then on."""
+        return self._withheld is not None and not self._withheld
+
     def refuse(self, type: str, *expressions: Expression, codes: Iterable[str] = ()) -> None:
         """
         Raise Unavailable if what is asked of the type cannot be answered yet.
@@ -53,7 +58,7 @@ class Readiness:
         """
         if self._withheld is None:
             self.look()
-        if not self._withheld:
+        if self.whole:
             return
         known = parameters(type)
         wanted = {(type, OWNER), *((type, field) for code in codes for field in known[code].fields)}

@@ -156,6 +156,8 @@ class Store:
 
     def refuse(self, type: str, *expressions: Expression, codes: Iterable[str] = ()) -> None:
         """Raise Unavailable if they ask of the type what is not indexed yet: see Readiness.refuse."""
+        if self.readiness.whole:
+            return
         with answering():
             self.readiness.refuse(type, *expressions, codes=codes)
 

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from fhir_server.fhir.types import TYPES
-from fhir_server.search.expression import Expression, Filter, InRecord, OfTypes, all_of
+from fhir_server.search.expression import NOTHING, Expression, Filter, InRecord, OfTypes, all_of, replace_joins
 from fhir_server.search.fingerprints import asked
 from fhir_server.search.mongo import to_filter
 from fhir_server.search.parameters import Parameter, parameters, several_records
@@ -217,3 +217,20 @@ def test_several_parameters_at_once(planned: Database) -> None:
         pairs = [tuple(pair.split("=", 1)) for pair in query.split("&")]
         where = READER.expression("Observation", pairs)  # type: ignore[arg-type]
         assert unbounded(planned, "Observation", where) == [], query
+
+
+def test_across_resources(planned: Database) -> None:
+    """R4 search.html#chaining, search.html#has: what a chain asks for last, and of what is contained"""
+    for type, name, text in (
+        ("Observation", "subject:Patient.family", "abc"),
+        ("Observation", "subject:Patient.birthdate", "gt2026"),
+        ("DiagnosticReport", "result.code", "a"),
+        ("MedicationRequest", "medication.code", "a"),
+    ):
+        held = replace_joins(READER.term(type, name, text), lambda join, positive: NOTHING)
+        found = to_filter(held, several_records=several_records(type))
+        said = planned.command("explain", {"find": type, "filter": found}, codec_options=planned.codec_options)
+        [leaf] = leaves(said["queryPlanner"]["winningPlan"])
+        assert leaf["stage"] == "IXSCAN", name
+        [interval] = leaf["indexBounds"]["keys"]
+        assert interval.startswith('["#'), name
