@@ -125,7 +125,8 @@ class _Building:
             case "reference":
                 new = list(reference.keys(field, type, value, self._base))
                 if parameter.record and new and new[0].startswith(f"{field}=Patient/"):
-                    return  # answered by `owner`
+                    self._keys.update(dict.fromkeys(new[1:]))
+                    return  # the first is answered by `owner`
             case "string":
                 new = []
                 for text in string.texts(type, value):

@@ -49,12 +49,12 @@ class Component:
     One half of a composite parameter.
 
     code    the parameter of the resource that has the same values, or more
-    field   where the values are kept: in the entry of the resource, or in the sub-entry of one repetition
+    kept_as the field of the values: in the entry of the resource, or in the sub-entry of one repetition
     walk    to the values, where no parameter has the very same
     """
 
     code: str
-    field: str
+    kept_as: str
     walk: Walk = field(default=(), repr=False, compare=False)
 
 
@@ -159,7 +159,7 @@ def kept(type: str) -> tuple[Parameter, ...]:
         for _, components in composite.components:
             for half in components:
                 if half.walk:
-                    found.append(replace(offered[half.code], code=half.field, walk=half.walk, record=False))
+                    found.append(replace(offered[half.code], code=half.kept_as, walk=half.walk, record=False))
     return tuple(found)
 
 
@@ -181,9 +181,9 @@ def parts(type: str) -> dict[str, tuple[Walk, dict[str, tuple[Parameter, Walk]]]
                 structure = _structure(type, element)
                 for half in components:
                     walk = tuple(
-                        s for path in walks[half.field].split(" | ") for s in compile_path(structure, _cast(path))
+                        s for path in walks[half.kept_as].split(" | ") for s in compile_path(structure, _cast(path))
                     )
-                    fields[half.field] = (parameters(type)[half.code], walk)
+                    fields[half.kept_as] = (parameters(type)[half.code], walk)
     return found
 
 

@@ -31,7 +31,7 @@ from fhir_server.search.expression import (
     has_joins,
     none_of,
 )
-from fhir_server.search.parameters import Component, Parameter, parameters
+from fhir_server.search.parameters import Component, Parameter, follow_types, parameters
 from fhir_server.search.types import date, id, near, number, quantity, reference, string, token, uri
 
 #: So many values may stand behind one parameter, parted by commas.
@@ -236,10 +236,12 @@ class Reader:
             case "below":
                 return Match(field, token.TokensTest(frozenset(self.terminology.below(text))))
         test = token.parse(text)
-        if test.system in parameter.systems:
-            # A `code` does not say its system: where it is bound, it has one all the same.  R4: search.html#token
-            return Match(field, replace(test, system="")) if test.code else Present(field)
-        return Match(field, test)
+        if test.system is None or follow_types(parameter.walk) - token.WITHOUT_SYSTEM:
+            return Match(field, test)
+        # A `code` does not say its system: where it is bound, it has one all the same.  R4: search.html#token
+        if test.system and test.system not in parameter.systems:
+            return NOTHING
+        return Match(field, replace(test, system=None)) if test.code else Present(field)
 
     def _reference(self, parameter: Parameter, field: str, modifier: str, text: str) -> Expression:
         if modifier == "identifier":
@@ -270,8 +272,8 @@ class Reader:
         known = parameters(type)
         pairs = list(zip(components, asked, strict=True))
         if not element:
-            return all_of(*(self._matching(known[half.code], half.field, "", text) for half, text in pairs))
-        within = all_of(*(self._matching(known[half.code], half.field, "", text) for half, text in pairs))
+            return all_of(*(self._matching(known[half.code], half.kept_as, "", text) for half, text in pairs))
+        within = all_of(*(self._matching(known[half.code], half.kept_as, "", text) for half, text in pairs))
         # The first of them is asked of the whole resource too: that is what an index answers.
         return all_of(self._value(type, known[components[0].code], "", asked[0]), Within(f"parts.{element}", within))
 
