@@ -1,8 +1,8 @@
 """The registry of search parameters: what each type can be searched by, and where the values stand in a resource.
 
 The facts (code, type, expression, targets) are HL7's, in profiles/r4/search-parameters.json, and those of the French
-guides (PDSm, agendas, cercle de soins, traces, annuaire) beside them in profiles/search-parameters.json.  Each expression is
-compiled once to a plain walk over the JSON: no FHIRPath is interpreted when a resource is written.
+guides (PDSm, agendas, cercle de soins, traces, annuaire) beside them in profiles/search-parameters.json.  Each
+expression is compiled once to a plain walk over the JSON: no FHIRPath is interpreted when a resource is written.
 R4: searchparameter-registry.html
 """
 
