@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from datetime import datetime, tzinfo
+from functools import partial
 
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.types import TYPES
