@@ -134,11 +134,10 @@ class _Building:
                     new += string.keys(field, text)
             case "date":
                 interval = dates.of(type, value, self._zone)
-                new = list(date.keys(field, interval)) if interval else []
-                if interval:
-                    self._keep(
-                        "dates", field, {"low": interval.low, "high": interval.high}, repeated=parameter.repeated
-                    )
+                if interval is None:
+                    return  # `occurrenceString` is no value of a date parameter
+                new = list(date.keys(field, interval))
+                self._keep("dates", field, {"low": interval.low, "high": interval.high}, repeated=parameter.repeated)
             case "number" | "quantity":
                 kind = number if parameter.type == "number" else quantity
                 new = []
