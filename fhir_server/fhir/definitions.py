@@ -92,6 +92,11 @@ def is_resource(type: str) -> bool:
     return type in _definitions().resources
 
 
+def resources() -> frozenset[str]:
+    """Every (concrete) resource type of R4."""
+    return _definitions().resources
+
+
 @cache
 def _definitions() -> _Definitions:
     table = orjson.loads((carried("profiles") / "r4" / "elements.json").read_bytes())

@@ -1,0 +1,171 @@
+"""Is it a good resource of its guide?  Asked after R4's own structure check, of the profiles that it claims.
+
+    profiles = Profiles(members=…)
+    profiles.faults(resource, url)       what the profile holds against the resource
+    profiles.claimed(resource)           the same, of every profile in meta.profile; of one that is not known a warning
+
+Which profiles a resource must satisfy whatever it claims is told by demands.py.
+Of a StructureDefinition and those it is derived from, a JSON Schema is made, once (profiling/schema.py), and checked
+with jsonschema; what no schema can say are FHIRPath invariants (profiling/invariants.py).
+
+R4: profiling.html, resource.html#Meta.profile
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+
+from fhir_server.config import carried
+from fhir_server.fhir.outcome import Issue
+from fhir_server.fhir.types import TYPES
+from fhir_server.validation.profiling import report
+from fhir_server.validation.profiling.invariants import Invariant, invariants
+from fhir_server.validation.profiling.quick import Test, accepts
+from fhir_server.validation.profiling.schema import Compiler, Members, Schema
+from fhir_server.validation.profiling.tree import BASE, Find, Node, ProfileError, overlay, tree
+from fhir_server.validation.words import shown
+
+__all__ = ["ProfileError", "Profiles", "carried_profile", "carried_profiles"]
+
+#: Of one profile so many faults are told.
+LIMIT = 200
+#: So many compiled profiles are kept: about 0.2 MB each.
+MOST = 256
+
+#: What is checked of every resource: to claim it is nothing new.
+_BASE_PROFILES = frozenset(BASE + type for type in ("Resource", "DomainResource", *TYPES))
+_SHOWN = 200  # of a URL the end tells most
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile made ready."""
+
+    url: str
+    title: str
+    version: str | None
+    type: str
+    schema: Schema
+    validator: Draft202012Validator
+    good: Test
+    """Whether the schema finds nothing at all."""
+    invariants: tuple[Invariant, ...]
+
+
+@cache
+def carried_profiles() -> Mapping[str, Mapping[str, Any]]:
+    """The StructureDefinitions of profiles/, by canonical URL."""
+    files = sorted(carried("profiles").glob("*.json"))
+    definitions = [orjson.loads(file.read_bytes()) for file in files]
+    return {one["url"]: one for one in definitions}
+
+
+def carried_profile(url: str) -> Mapping[str, Any] | None:
+    """The StructureDefinition of profiles/ with this canonical URL, without version."""
+    return carried_profiles().get(url)
+
+
+def _no_members(value_set: str) -> None:
+    return None
+
+
+class Profiles:
+    """The profiles that are known, each compiled when it is first asked for.
+
+    `find` tells the StructureDefinition of a canonical URL; `members` the codes of a value set, or None where it is not
+    known: then its codes are not checked, and a warning says so.
+    """
+
+    def __init__(self, find: Find = carried_profile, members: Members = _no_members):
+        self._find = find
+        self._members = members
+        self._compiled: OrderedDict[str, Profile] = OrderedDict()
+
+    def faults(self, resource: Mapping[str, Any], profile: str) -> list[Issue]:
+        """What the profile holds against a resource that R4 itself finds good; warnings are among it.
+
+        Raises KeyError for a profile that is not known, ProfileError for one that cannot be used.
+        """
+        compiled = self.compiled(profile)
+        if resource["resourceType"] != compiled.type:
+            text = f"{compiled.title} is a profile of {compiled.type}, not of {resource['resourceType']}."
+            return [Issue("value", text, (resource["resourceType"],))]
+        issues = [] if compiled.good(resource) else list(islice(_schema_faults(resource, compiled), LIMIT))
+        for one in compiled.invariants:
+            issues += one.faults(resource)
+        return issues
+
+    def claimed(self, resource: Mapping[str, Any]) -> list[Issue]:
+        """What the profiles of meta.profile hold against the resource that claims them; warnings are among it."""
+        issues: list[Issue] = []
+        for index, profile in enumerate(resource.get("meta", {}).get("profile", ())):
+            if profile is not None and profile.partition("|")[0] not in _BASE_PROFILES:
+                issues += self._claim(resource, profile, f"{resource['resourceType']}.meta.profile[{index}]")
+        return issues
+
+    def compiled(self, profile: str) -> Profile:
+        """The profile made ready.  Raises KeyError where it is not known, ProfileError where it cannot be used."""
+        url = profile.partition("|")[0]
+        found = self._compiled.get(url)
+        if found is None:
+            definition = self._find(url)
+            if definition is None:
+                raise KeyError(url)
+            found = _compile(definition, self._find, self._members)
+        # A dict keeps its order: the oldest of those that were asked for is first, whichever thread put it there.
+        self._compiled[url] = found
+        while len(self._compiled) > MOST:
+            self._compiled.popitem(last=False)
+        return found
+
+    def forget(self) -> None:
+        """Compile anew what is asked for: definitions or value sets have changed."""
+        self._compiled.clear()
+
+    def _claim(self, resource: Mapping[str, Any], profile: str, place: str) -> list[Issue]:
+        url, _, version = profile.partition("|")
+        try:
+            compiled = self.compiled(url)
+        except KeyError:
+            text = (
+                f"The profile {shown(profile, limit=_SHOWN)} is not known here: only what R4 itself asks was checked."
+            )
+            return [Issue("not-found", text, (place,), severity="warning")]
+        if compiled.type != resource["resourceType"]:
+            text = f"{compiled.title} is a profile of {compiled.type}, not of {resource['resourceType']}."
+            return [Issue("value", text, (place,))]
+        issues = self.faults(resource, url)
+        if version and compiled.version and version != compiled.version:
+            known = f"is known here in version {compiled.version}, which was checked, not {shown(version)}"
+            text = f"{compiled.title} {known}."
+            issues.append(Issue("not-found", text, (place,), severity="warning"))
+        return issues
+
+
+def _compile(definition: Mapping[str, Any], find: Find, members: Members) -> Profile:
+    title, type = definition.get("title") or definition["name"], definition["type"]
+    compiler = Compiler(title, find, members)
+    whole = overlay(tree(definition, find), Node(rules={"root": type}))
+    schema = compiler.of_object(whole, type)
+    return Profile(
+        url=definition["url"],
+        title=title,
+        version=definition.get("version"),
+        type=type,
+        schema=schema,
+        validator=Draft202012Validator(schema),
+        good=accepts(schema),
+        invariants=tuple(invariants(whole, None, compiler, title)),
+    )
+
+
+def _schema_faults(resource: Mapping[str, Any], profile: Profile) -> Iterator[Issue]:
+    return report.issues(resource, profile.schema, profile.validator.iter_errors(resource))

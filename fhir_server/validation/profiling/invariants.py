@@ -1,0 +1,161 @@
+"""The rules of a profile that its schema cannot say: FHIRPath, or where that cannot say it either, a function.
+
+A constraint that has no `expression` is known by its key: CHECKS holds the function.  Here too are the bindings whose
+faults are no more than warnings: those that are extensible, and those to a value set that is not known.
+
+R4: elementdefinition.html#constraint, fhirpath.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stdnum.fr import nir
+
+from fhir_server.fhir import path as fhirpath
+from fhir_server.fhir.definitions import Element
+from fhir_server.fhir.outcome import BadRequest, Issue, Unprocessable
+from fhir_server.validation.profiling.quick import Test, accepts
+from fhir_server.validation.profiling.report import place, words
+from fhir_server.validation.profiling.schema import Compiler, discriminators_of, elements
+from fhir_server.validation.profiling.tree import Node, ProfileError
+
+_Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """From an object to what stands under a key; of a list to the items that `meant` accepts."""
+
+    key: str
+    many: bool
+    meant: Test | None = None
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A rule and the elements that it holds for."""
+
+    code: str
+    text: str
+    severity: str
+    steps: tuple[Step, ...]
+    holds: Callable[[Any, Mapping[str, Any]], bool]
+    """Whether it does for an element of this resource."""
+    at: str = ""
+    """What the place of the fault is within the element."""
+
+    def faults(self, resource: Mapping[str, Any]) -> Iterator[Issue]:
+        """An issue for each element that breaks the rule."""
+        for found, value in _reached(resource, (), self.steps):
+            if not self.holds(value, resource):
+                here = value if isinstance(value, str) else None
+                yield Issue(
+                    self.code, words(self.text, here), (place(resource, found) + self.at,), severity=self.severity
+                )
+
+
+def invariants(node: Node, element: Element | None, compiler: Compiler, title: str) -> Iterator[Invariant]:
+    """Those of a node and of all within it.  Raises ProfileError for one that cannot be evaluated."""
+    for one in node.rules.get("constraint", ()):
+        yield _invariant(one, element, title)
+    coding = compiler.coding(node, element) if element else None
+    if coding and not coding.required:
+        good = accepts(coding.schema)
+        yield Invariant(coding.code, coding.text, "warning", (), lambda value, resource: good(value))
+    key = node_key(node, element)
+    for name, child in node.children.items():
+        for each in elements(name, key):
+            yield from _below(child, each, compiler, title)
+
+
+def node_key(node: Node, element: Element | None) -> str:
+    """The structure of what is inside a node; that of the root is told by its rules."""
+    if element is None:
+        return node.rules["root"]
+    return "Element" if element.structure is None else element.structure
+
+
+def _below(node: Node, element: Element, compiler: Compiler, title: str) -> Iterator[Invariant]:
+    types = [one["code"] for one in node.rules.get("type", ())]
+    if element.choice and types and element.type not in types:
+        return
+    # What is within a primitive stands in `_x`.  R4: json.html#primitive
+    plain = Step(f"_{element.name}" if element.primitive and node.children else element.name, element.many)
+    for one in invariants(compiler.dressed(_unsliced(node), element), element, compiler, title):
+        yield replace(one, steps=(plain, *one.steps))
+    for slice in node.slices.values():
+        if element.choice:
+            continue
+        meant = accepts(compiler.match(slice, element, discriminators_of(node, element)))
+        for one in invariants(compiler.dressed(slice, element), element, compiler, title):
+            yield replace(one, steps=(replace(plain, meant=meant), *one.steps))
+    if element.choice and element.name in node.slices:
+        slice = node.slices[element.name]
+        for one in invariants(compiler.dressed(slice, element), element, compiler, title):
+            yield replace(one, steps=(plain, *one.steps))
+
+
+def _unsliced(node: Node) -> Node:
+    return Node(node.rules, node.children)
+
+
+def _invariant(constraint: Mapping[str, Any], element: Element | None, title: str) -> Invariant:
+    key, human = constraint["key"], constraint["human"].rstrip(".")
+    severity = "error" if constraint["severity"] == "error" else "warning"
+    text = f"{human} ({title}: {key})."
+    if "expression" in constraint:
+        return Invariant("invariant", text, severity, (), _evaluated(constraint, element, title))
+    if key not in CHECKS:
+        raise ProfileError(f"{title}: the constraint {key} has no expression.")
+    check, at = CHECKS[key]
+    return Invariant("invariant", text, severity, (), lambda value, resource: check(value), at)
+
+
+def _evaluated(
+    constraint: Mapping[str, Any], element: Element | None, title: str
+) -> Callable[[Any, Mapping[str, Any]], bool]:
+    try:
+        evaluate = fhirpath.compile(constraint["expression"])
+    except BadRequest as error:
+        raise ProfileError(f"{title}: the constraint {constraint['key']}: {error}") from None
+    # FHIRPath has to be told the type of an element; a resource tells its own.
+    base = None if element is None else element.structure or element.type
+
+    def holds(value: Any, resource: Mapping[str, Any]) -> bool:
+        try:
+            return evaluate(value, base, resource=resource) == [True]
+        except Unprocessable:
+            return False  # What cannot be evaluated is not known to be good.
+
+    return holds
+
+
+def _reached(value: Any, path: _Path, steps: tuple[Step, ...]) -> Iterator[tuple[_Path, Any]]:
+    """What stands at the end of the steps, each with its path."""
+    if not steps:
+        yield path, value
+        return
+    first, rest = steps[0], steps[1:]
+    inner = value.get(first.key)
+    if not first.many:
+        if inner is not None:
+            yield from _reached(inner, (*path, first.key), rest)
+        return
+    for index, item in enumerate(inner or ()):
+        if item is not None and (first.meant is None or first.meant(item)):
+            yield from _reached(item, (*path, first.key, index), rest)
+
+
+def _matricule(identifier: Mapping[str, Any]) -> bool:
+    """Thirteen characters and the key that they give.  A NIA is built as a NIR is; stdnum would forgive spaces."""
+    value = identifier.get("value")
+    return value is None or (nir.compact(value) == value and nir.is_valid(value))
+
+
+#: Key of a constraint → whether an element is good, and where in it the fault is.
+CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "ins-1": (_matricule, ".value"),
+}
