@@ -189,7 +189,7 @@ def _component(name: str, code: str, what: str) -> list[dict]:
 
 
 def _pressure(code: str) -> str:
-    return f"component.where(code.coding.code = '{code}').value.value"
+    return f"component.where(code.coding.where(code = '{code}').exists()).value.value"
 
 
 _BLOOD_PRESSURE = profile(

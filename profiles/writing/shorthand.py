@@ -88,7 +88,7 @@ def told_by(*paths: str, kind: str = "value", rules: str = "open") -> dict[str, 
 
 
 def invariant(key: str, human: str, expression: str = "", *, severity: str = "error") -> dict[str, Any]:
-    """A constraint; without an expression, a function of the server knows it by its key."""
+    """A constraint; one without an expression is a function of the server."""
     made = {"key": key, "severity": severity, "human": human, "expression": expression}
     return {name: one for name, one in made.items() if one}
 
@@ -122,7 +122,7 @@ def profile(
         "type": type,
         "baseDefinition": base or f"{HL7}/{type}",
         "derivation": "constraint",
-        "differential": {"element": _elements(type, english, rules, constraints)},
+        "differential": {"element": [_sourced(row, url) for row in _elements(type, english, rules, constraints)]},
     }
 
 
@@ -191,6 +191,13 @@ def _elements(
     if constraints:
         root["constraint"] = list(constraints)
     return [root, *(_element(type, row) for row in rules)]
+
+
+def _sourced(row: dict[str, Any], url: str) -> dict[str, Any]:
+    """The row, each of its constraints naming the profile that it comes from."""
+    if "constraint" not in row:
+        return row
+    return row | {"constraint": [one | {"source": url} for one in row["constraint"]]}
 
 
 def _element(type: str, row: dict[str, Any]) -> dict[str, Any]:

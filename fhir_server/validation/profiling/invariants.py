@@ -1,6 +1,6 @@
-"""The rules of a profile that its schema cannot say: FHIRPath, or where that cannot say it either, a function.
+"""The rules of a profile that its schema cannot say: FHIRPath, or a function of checks.py in its place.
 
-A constraint that has no `expression` is known by its key: CHECKS holds the function.  Here too are the bindings whose
+Here too are the bindings whose
 faults are no more than warnings: those that are extensible, and those to a value set that is not known.
 
 R4: elementdefinition.html#constraint, fhirpath.html
@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stdnum.fr import nir
-
 from fhir_server.fhir import path as fhirpath
 from fhir_server.fhir.definitions import Element
 from fhir_server.fhir.outcome import BadRequest, Issue, Unprocessable
+from fhir_server.validation.profiling.checks import CHECKS
 from fhir_server.validation.profiling.quick import Test, accepts
 from fhir_server.validation.profiling.report import place, words
 from fhir_server.validation.profiling.schema import Compiler, discriminators_of, elements
@@ -106,12 +105,12 @@ def _invariant(constraint: Mapping[str, Any], element: Element | None, title: st
     key, human = constraint["key"], constraint["human"].rstrip(".")
     severity = "error" if constraint["severity"] == "error" else "warning"
     text = f"{human} ({title}: {key})."
-    if "expression" in constraint:
-        return Invariant("invariant", text, severity, (), _evaluated(constraint, element, title))
-    if key not in CHECKS:
+    check = CHECKS.get((constraint.get("source", ""), key))
+    if check:
+        return Invariant("invariant", text, severity, (), lambda value, resource: check.holds(value), check.at)
+    if "expression" not in constraint:
         raise ProfileError(f"{title}: the constraint {key} has no expression.")
-    check, at = CHECKS[key]
-    return Invariant("invariant", text, severity, (), lambda value, resource: check(value), at)
+    return Invariant("invariant", text, severity, (), _evaluated(constraint, element, title))
 
 
 def _evaluated(
@@ -147,15 +146,3 @@ def _reached(value: Any, path: _Path, steps: tuple[Step, ...]) -> Iterator[tuple
     for index, item in enumerate(inner or ()):
         if item is not None and (first.meant is None or first.meant(item)):
             yield from _reached(item, (*path, first.key, index), rest)
-
-
-def _matricule(identifier: Mapping[str, Any]) -> bool:
-    """Thirteen characters and the key that they give.  A NIA is built as a NIR is; stdnum would forgive spaces."""
-    value = identifier.get("value")
-    return value is None or (nir.compact(value) == value and nir.is_valid(value))
-
-
-#: Key of a constraint → whether an element is good, and where in it the fault is.
-CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "ins-1": (_matricule, ".value"),
-}
