@@ -48,8 +48,8 @@ INS_ROOTS = {
     "INS-NIR-TEST": ("urn:oid:1.2.250.1.213.1.4.10", "the INS of a person made up for tests"),
     "INS-NIR-DEMO": ("urn:oid:1.2.250.1.213.1.4.11", "the INS of a person made up for demonstrations"),
 }
-_QUALIFIED = (
-    f"extension('{RELIABILITY}').extension('identityStatus').value.where(code = 'VALI' or code = 'QUAL').exists()"
+_UNQUALIFIED = (
+    f"extension('{RELIABILITY}').extension('identityStatus').value.where(code = 'VALI' or code = 'QUAL').empty()"
 )
 _INS = " or ".join(f"system = '{root}'" for root, _ in INS_ROOTS.values())
 _KEY = invariant("ins-1", "A matricule INS has 13 characters and the 2 digits of the key that they give")
@@ -90,20 +90,17 @@ def _ins(name: str) -> list[dict]:
     codes = (name, "INS-NIR") if name.startswith("INS-NIR-") else (name,)
     # The number for billing (NH) has the root of the NIR, and is no INS.
     typed = " or ".join(f"code = '{code}'" for code in (*codes, "NH"))
-    used = " or ".join(f"use = '{use}'" for use in uses)
-    constraints = (
-        _KEY,
-        invariant(
-            f"{name.lower()}-type",
-            f"The type of the identifier is {' or '.join(codes)} of {IDENTIFIER_TYPE}",
-            f"type.coding.where((system = '{IDENTIFIER_TYPE}' or system = '{V2_0203}') and ({typed})).exists()",
-        ),
-        invariant(f"{name.lower()}-use", f"The use of the identifier is {' or '.join(uses)}", used),
+    used = " or ".join(f"$this = '{use}'" for use in uses)
+    typing = invariant(
+        f"{name.lower()}-type",
+        f"The type of this INS is {' or '.join(codes)} of {IDENTIFIER_TYPE}",
+        f"coding.where((system = '{IDENTIFIER_TYPE}' or system = '{V2_0203}') and ({typed})).exists()",
     )
+    using = invariant(f"{name.lower()}-use", f"The use of this INS is {' or '.join(uses)}", used)
     return [
-        rule(at, short, must=True, constraints=constraints),
-        rule(f"{at}.use", short, card="1.."),
-        rule(f"{at}.type", short, card="1.."),
+        rule(at, short, must=True, constraints=(_KEY,)),
+        rule(f"{at}.use", short, card="1..", constraints=(using,)),
+        rule(f"{at}.type", short, card="1..", constraints=(typing,)),
         rule(f"{at}.system", short, card="1..", fixedUri=system),
         rule(f"{at}.value", short, card="1..", must=True),
     ]
@@ -248,16 +245,17 @@ _PATIENT_INS = profile(
     english="A person whose national health identity (INS) is qualified: the matricule and the five traits.",
     version=VERSION,
     constraints=(
-        invariant("ins-0", "The person has an INS (INS-NIR or INS-NIA)", f"identifier.where({_INS}).exists()"),
+        invariant("ins-0", "One of the identifiers is an INS, by its root", f"identifier.where({_INS}).exists()"),
         invariant(
             "fr-core-1",
             "A qualified identity (VALI or QUAL) has an INS in use: official, or temp for an INS-NIA",
-            f"{_QUALIFIED}.not() or identifier.where(({_INS}) and (use = 'official' or use = 'temp')).exists()",
+            f"{_UNQUALIFIED} or identifier.where({_INS}).empty()"
+            f" or identifier.where(({_INS}) and (use = 'official' or use = 'temp')).exists()",
         ),
         invariant(
             "fr-core-2",
             "A qualified identity has one INS in use, not two",
-            f"{_QUALIFIED}.not() or identifier.where(({_INS}) and (use = 'official' or use = 'temp')).count() <= 1",
+            f"{_UNQUALIFIED} or identifier.where(({_INS}) and (use = 'official' or use = 'temp')).count() <= 1",
         ),
     ),
     rules=[

@@ -92,13 +92,13 @@ PROFILES = [
             invariant(
                 "message-1",
                 "A conversation is opened by a professional or a structure; what the person sends is an answer",
-                "sender.reference.matches('(^|/)(Patient|RelatedPerson)/').not() or inResponseTo.exists()",
+                "sender.reference.where(matches('(^|/)(Patient|RelatedPerson)/')).empty() or inResponseTo.exists()",
             ),
             invariant(
                 "message-2",
-                "The person is the sender of a message, or one of those who receive it",
-                "(sender | recipient).reference.where($this = %resource.subject.reference).exists()"
-                " or (sender | recipient).reference.matches('(^|/)RelatedPerson/').exists()",
+                "The person, or who represents them, is the sender of a message or one of those who receive it",
+                "subject.reference.empty() or subject.reference in (sender.reference | recipient.reference)"
+                " or (sender.reference | recipient.reference).where(matches('(^|/)RelatedPerson/')).exists()",
             ),
         ),
         rules=[

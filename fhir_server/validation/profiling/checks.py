@@ -1,5 +1,5 @@
-"""Constraints of profiles/*.json as plain functions: the key of a matricule, which FHIRPath cannot compute, and those
-that are asked of every measure, for which it takes ten times as long as all else.
+"""Constraints of profiles/*.json as plain functions: the key of a matricule, which FHIRPath cannot compute; those that
+are asked of every measure, for which it takes ten times as long as all else; and those whose fault has a place of its own.
 
 Where a constraint has an expression too, the two give the same answer; tests/generative holds them to it.
 """
@@ -19,6 +19,12 @@ class Check(NamedTuple):
     at: str = ""
 
 
+_FR_CORE = "https://hl7.fr/ig/fhir/core/StructureDefinition"
+_INS = f"{_FR_CORE}/fr-core-patient-ins"
+_RELIABILITY = f"{_FR_CORE}/fr-core-identity-reliability"
+#: The roots of the matricules: NIR, NIA, those of tests and of demonstrations.
+_ROOTS = frozenset(f"urn:oid:1.2.250.1.213.1.4.{last}" for last in (8, 9, 10, 11))
+
 _MESURES = "https://interop.esante.gouv.fr/ig/fhir/mesures/StructureDefinition"
 _VITAL_SIGNS = "http://hl7.org/fhir/StructureDefinition/vitalsigns"
 _BLOOD_PRESSURE = f"{_MESURES}/mesures-fr-observation-bp"
@@ -31,6 +37,34 @@ def _matricule(identifier: Mapping[str, Any]) -> bool:
     """Thirteen characters and the key that they give.  A NIA is built as a NIR is; stdnum would forgive spaces."""
     value = identifier.get("value")
     return value is None or (nir.compact(value) == value and nir.is_valid(value))
+
+
+def _ins_in_use(patient: Mapping[str, Any]) -> tuple[int, int]:
+    """How many INS there are, and how many of them in use."""
+    found = [one.get("use") for one in patient.get("identifier", ()) if one.get("system") in _ROOTS]
+    return len(found), sum(use in ("official", "temp") for use in found)
+
+
+def _qualified(patient: Mapping[str, Any]) -> bool:
+    return any(
+        part.get("url") == "identityStatus" and part.get("valueCoding", {}).get("code") in ("VALI", "QUAL")
+        for one in patient.get("extension", ())
+        if one.get("url") == _RELIABILITY
+        for part in one.get("extension", ())
+    )
+
+
+def _has_ins(patient: Mapping[str, Any]) -> bool:
+    return _ins_in_use(patient)[0] > 0
+
+
+def _has_ins_in_use(patient: Mapping[str, Any]) -> bool:
+    count, in_use = _ins_in_use(patient)
+    return not _qualified(patient) or not count or in_use > 0
+
+
+def _has_one_ins_in_use(patient: Mapping[str, Any]) -> bool:
+    return not _qualified(patient) or _ins_in_use(patient)[1] <= 1
 
 
 def _says_something(element: Mapping[str, Any]) -> bool:
@@ -73,7 +107,10 @@ def _unit_of_glucose(observation: Mapping[str, Any]) -> bool:
 
 #: (Who wrote the constraint, its key) → its function.
 CHECKS: Mapping[tuple[str, str], Check] = {
-    ("https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-ins", "ins-1"): Check(_matricule, ".value"),
+    (_INS, "ins-0"): Check(_has_ins, ".identifier"),
+    (_INS, "ins-1"): Check(_matricule, ".value"),
+    (_INS, "fr-core-1"): Check(_has_ins_in_use, ".identifier"),
+    (_INS, "fr-core-2"): Check(_has_one_ins_in_use, ".identifier"),
     (_VITAL_SIGNS, "vs-1"): Check(lambda time: len(time) >= len("YYYY-MM-")),
     (_VITAL_SIGNS, "vs-2"): Check(_vital_sign),
     (_VITAL_SIGNS, "vs-3"): Check(_says_something),

@@ -166,17 +166,16 @@ class Compiler:
 
     def _of_slice(self, slice_name: str, slice: Node, element: Element, match: Schema) -> list[Schema]:
         name = element.name
-        what = f"{slice_name}: {slice.rules['short']}" if "short" in slice.rules else slice_name
         where = _slice_step(name, match)
         least, most = slice.rules.get("min", 0), slice.rules.get("max", "*")
         schemas: list[Schema] = []
         if least:
-            text = f"`{name}` must hold {'' if least == 1 else f'{least} times '}{what}{self.why(Node())}"
+            text = f"`{name}` must hold {'' if least == 1 else f'{least} times '}{slice_name}{self.why(slice)}"
             schema = _property(name, {"contains": match, "minContains": least})
             schemas.append(_fault({"required": [name], **schema}, "required", text, where, near=_near(match)))
         if most != "*":
             how_often = "never" if most == "0" else f"{_times(int(most))} at most"
-            text = f"`{name}` may hold {what} {how_often}{self.why(Node())}"
+            text = f"`{name}` may hold {slice_name} {how_often}{self.why(slice)}"
             schema = {"contains": match, "minContains": 0, "maxContains": int(most)}
             schemas.append(_fault(_property(name, schema), "structure", text, where))
         rules = _all(self._of_value(Node(slice.rules, slice.children, slice.slices), element))
