@@ -19,15 +19,20 @@ from writing import agenda, annuaire, care, documents, fr_core, international, m
 TABLES = (international, fr_core, annuaire, documents, measures, agenda, care, record)
 
 
+def made() -> dict[str, dict]:
+    """Every profile of the tables, by the name of its file."""
+    return {one["id"]: one for table in TABLES for one in table.PROFILES}
+
+
 def main() -> None:
     """Every profile that the tables know, and none that they do not."""
-    made = {one["id"]: one for table in TABLES for one in table.PROFILES}
+    profiles = made()
     for file in HOME.glob("*.json"):
-        if file.stem not in made:
+        if file.stem not in profiles:
             file.unlink()
-    for id, one in made.items():
+    for id, one in profiles.items():
         (HOME / f"{id}.json").write_text(json.dumps(one, ensure_ascii=False, indent=2) + "\n")
-    print(f"{len(made)} profiles in {HOME}")
+    print(f"{len(profiles)} profiles in {HOME}")
 
 
 if __name__ == "__main__":

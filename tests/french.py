@@ -44,7 +44,9 @@ VALUE_SETS: dict[str, frozenset[tuple[str, str]]] = {
     nos("JDV_J145-MethodBodyWeight-ENS"): frozenset({("urn:oid:1.2.250.1.213.2.68", "V030210")}),
     nos("JDV_J149-BodySiteBP-ENS"): frozenset({(SNOMED, "8205005"), (SNOMED, "53120007")}),
     nos("JDV_J151-BodySiteBodyTemperature-ENS"): frozenset({(SNOMED, "34402009"), (SNOMED, "117590005")}),
-    nos("JDV_J157-MomentGlucose-ENS"): frozenset({(LOINC, "53049-3"), (LOINC, "88365-2"), (TA_ASIP, "MED-1278")}),
+    nos("JDV_J157-MomentGlucose-ENS"): frozenset(
+        {(LOINC, "53049-3"), (LOINC, "88365-2"), (LOINC, "16915-1"), (TA_ASIP, "MED-1278")}
+    ),
     nos("JDV_J164-GlucoseNumberOfDays-ENS"): frozenset({(TA_ASIP, "GEN-275"), (TA_ASIP, "GEN-276")}),
     "https://smt.esante.gouv.fr/fhir/ValueSet/jdv-immunization-approach-site-code-cisis": frozenset(
         {(SNOMED, "16217701000119102")}

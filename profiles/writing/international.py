@@ -77,22 +77,22 @@ PROFILES = [
         english="The personal health device that a measure comes from (IEEE 11073-20601), as checked here.",
         version="1.0.0",
         rules=[
-            rule("identifier", "the system id of the device", card="1..", must=True),
-            rule("identifier.system", "the register of the identifier", card="1.."),
             rule(
-                "identifier.value",
-                "the identifier",
+                "identifier",
+                "the system id of the device",
                 card="1..",
+                must=True,
                 constraints=(
                     invariant(
                         "phd-1",
                         "A system id is an EUI-64: eight pairs of hexadecimal digits with `-` between them",
-                        "matches('^[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){7}$') or"
-                        " %resource.identifier.where(value = $this and"
-                        " system = 'urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680').empty()",
+                        "system.empty() or system != 'urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680'"
+                        " or value.matches('^[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){7}$')",
                     ),
                 ),
             ),
+            rule("identifier.system", "the register of the identifier", card="1.."),
+            rule("identifier.value", "the identifier", card="1.."),
             rule(
                 "type",
                 "MDC_MOC_VMS_MDS_SIMP, what every such device is",

@@ -129,7 +129,8 @@ def test_a_matricule_has_its_key(value: str, root: str) -> None:
         ({"identifier.1.system": GONE}, [("invariant", "Patient.identifier[1]")]),
         ({"address.0.extension.0.valueCoding.code": "75"}, [
             ("invariant", "Patient.address[0].extension[0].value.ofType(Coding)")]),
-        ({"generalPractitioner": [{"reference": "Patient/2"}]}, [("value", "Patient.generalPractitioner[0].reference")]),
+        ({"generalPractitioner": [{"reference": "Patient/2"}]}, [
+            ("value", "Patient.generalPractitioner[0].reference")]),
     ],
 )  # fmt: skip
 def test_one_fault_of_a_patient_with_ins_is_told_where_it_is(
@@ -183,8 +184,8 @@ def test_all_faults_are_told_at_once_in_the_words_of_the_guide() -> None:
         "Patient.birthDate": "`birthDate` is required (FR Core Patient INS: the date of birth, a trait of the INS).",
         "Patient.gender": "`gender`: `other` is not of fr-core-vs-patient-gender-INS, of which are `female`, `male`, "
         "`unknown` (FR Core Patient INS: the sex of the birth certificate, a trait of the INS).",
-        "Patient.name[0].given": "`given` may be there once at most (FR Core Patient INS: the first given name at birth, "
-        "alone).",
+        "Patient.name[0].given": "`given` may be there once at most "
+        "(FR Core Patient INS: the first given name at birth, alone).",
     }
 
 

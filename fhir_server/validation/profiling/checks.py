@@ -1,5 +1,5 @@
 """Constraints of profiles/*.json as plain functions: the key of a matricule, which FHIRPath cannot compute; those that
-are asked of every measure, for which it takes ten times as long as all else; and those whose fault has a place of its own.
+every measure is asked, for which it takes ten times as long as all else; and those whose fault has a place of its own.
 
 Where a constraint has an expression too, the two give the same answer; tests/generative holds them to it.
 """

@@ -105,7 +105,7 @@ class Compiler:
             if one not in allowed:
                 text = f"`{one.name}` may not be there: {self._title} has {listing(a.name for a in allowed)} alone."
                 schemas.append(_fault({"not": _there(one)}, "structure", text, step(one)))
-        if node.rules.get("min", 0) > max(first.min, 0):
+        if node.rules.get("min", 0) > first.min and not _least(node):
             names = f"`{label}`" + (f" ({listing(a.name for a in allowed)})" if first.choice else "")
             text = f"{names} is required{self.why(node)}"
             schemas.append(_fault(_any(_there(one) for one in allowed), "required", text, where))
@@ -141,7 +141,7 @@ class Compiler:
         if most != "*":
             text = f"`{name}` may be there {_times(int(most))} at most{self.why(node)}"
             schemas.append(_property(name, _fault({"maxItems": int(most)}, "structure", text)))
-        if least > 1:
+        if least > max(1, _least(node)):
             text = f"`{name}` must be there {_times(least)} at least{self.why(node)}"
             schemas.append(_property(name, _fault({"minItems": least}, "required", text)))
         return schemas + self._of_slices(node, element)
@@ -185,14 +185,14 @@ class Compiler:
 
     def _discriminated(self, node: Node, element: Element, path: list[str], kind: str) -> Schema:
         """What the value at `path` within an item must be for the slice to be meant."""
-        if not path:
-            if kind == "type":
-                return _of_type(node)
-            return _all(self._of_value(node, element))
+        if not path and kind == "type":
+            return _of_type(node)
         held = _held(node)
         if held is not None:
-            dug = _dig(held, path)
-            return _pattern(dug) if dug is not None else {}
+            part = _only(held, path)
+            return {} if part is None else _pattern(part)
+        if not path:
+            return _all(self._of_value(node, element))
         head, *rest = path
         if head == "resolve()":
             return _target(self._targets(node), True)
@@ -376,6 +376,11 @@ def _allowed(every: list[Element], node: Node) -> list[Element]:
     return [one for one in kept if one.type in types]
 
 
+def _least(node: Node) -> int:
+    """How many items the slices demand together: a list that has them is there, and needs no rule of its own."""
+    return sum(slice.rules.get("min", 0) for slice in node.slices.values())
+
+
 def _of_url(url: str) -> Node:
     return Node(children={"url": Node(rules={"fixedUri": url.partition("|")[0]})})
 
@@ -384,15 +389,17 @@ def _held(node: Node) -> Any:
     return next((value for rule, value in node.rules.items() if rule.startswith(_PRIMITIVE_PREFIX)), None)
 
 
-def _dig(value: Any, path: list[str]) -> Any:
-    """The part of a pattern at a path; of a list its first item."""
-    for name in path:
-        if isinstance(value, list):
-            value = value[0]
-        if not isinstance(value, dict) or name not in value:
-            return None
-        value = value[name]
-    return value
+def _only(value: Any, path: list[str]) -> Any:
+    """A pattern with nothing in it but what is at a path; None where there is nothing."""
+    if not path:
+        return value
+    if isinstance(value, list):
+        kept = [part for part in (_only(item, path) for item in value) if part is not None]
+        return kept or None
+    if not isinstance(value, dict) or path[0] not in value:
+        return None
+    part = _only(value[path[0]], path[1:])
+    return None if part is None else {path[0]: part}
 
 
 def _absent(node: Node, url: str) -> bool:
