@@ -90,9 +90,9 @@ class Profiles:
         self._compiled: OrderedDict[str, Profile] = OrderedDict()
 
     def faults(self, resource: Mapping[str, Any], profile: str) -> list[Issue]:
-        """What the profile holds against a resource that R4 itself finds good; warnings are among it.
+        """What the profile holds against the resource; warnings are among it.
 
-        Raises KeyError for a profile that is not known, ProfileError for one that cannot be used.
+        What is of a wrong type is passed over: R4's own check tells it.  Raises KeyError for a profile that is not known, ProfileError for one that cannot be used.
         """
         compiled = self.compiled(profile)
         if resource["resourceType"] != compiled.type:
@@ -106,8 +106,10 @@ class Profiles:
     def claimed(self, resource: Mapping[str, Any]) -> list[Issue]:
         """What the profiles of meta.profile hold against the resource that claims them; warnings are among it."""
         issues: list[Issue] = []
-        for index, profile in enumerate(resource.get("meta", {}).get("profile", ())):
-            if profile is not None and profile.partition("|")[0] not in _BASE_PROFILES:
+        meta = resource.get("meta")
+        claims = meta.get("profile") if isinstance(meta, dict) else None
+        for index, profile in enumerate(claims if isinstance(claims, list) else ()):
+            if isinstance(profile, str) and profile.partition("|")[0] not in _BASE_PROFILES:
                 issues += self._claim(resource, profile, f"{resource['resourceType']}.meta.profile[{index}]")
         return issues
 

@@ -45,7 +45,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
         match draw(st.sampled_from(["drop", "again", "other"])):
             case "again" if isinstance(holder, list):
                 holder.append(copy.deepcopy(holder[last]))
-            case "other" if not isinstance(holder[last], dict | list):
+            case "other" if not isinstance(holder[last], dict | list) or draw(st.integers(0, 9)) == 0:
                 holder[last] = draw(_OTHERS)
             case _:
                 del holder[last]

@@ -15,7 +15,7 @@ from typing import Any
 from fhir_server.fhir import path as fhirpath
 from fhir_server.fhir.definitions import Element
 from fhir_server.fhir.outcome import BadRequest, Issue, Unprocessable
-from fhir_server.validation.profiling.checks import CHECKS
+from fhir_server.validation.profiling.checks import CHECKS, Check
 from fhir_server.validation.profiling.quick import Test, accepts
 from fhir_server.validation.profiling.report import place, words
 from fhir_server.validation.profiling.schema import Compiler, discriminators_of, elements
@@ -107,10 +107,20 @@ def _invariant(constraint: Mapping[str, Any], element: Element | None, title: st
     text = f"{human} ({title}: {key})."
     check = CHECKS.get((constraint.get("source", ""), key))
     if check:
-        return Invariant("invariant", text, severity, (), lambda value, resource: check.holds(value), check.at)
+        return Invariant("invariant", text, severity, (), _checked(check), check.at)
     if "expression" not in constraint:
         raise ProfileError(f"{title}: the constraint {key} has no expression.")
     return Invariant("invariant", text, severity, (), _evaluated(constraint, element, title))
+
+
+def _checked(check: Check) -> Callable[[Any, Mapping[str, Any]], bool]:
+    def holds(value: Any, resource: Mapping[str, Any]) -> bool:
+        try:
+            return check.holds(value)
+        except (AttributeError, TypeError):
+            return True  # Something in it is of a wrong type, which R4 itself does not allow: that has been told.
+
+    return holds
 
 
 def _evaluated(
@@ -138,11 +148,11 @@ def _reached(value: Any, path: _Path, steps: tuple[Step, ...]) -> Iterator[tuple
         yield path, value
         return
     first, rest = steps[0], steps[1:]
-    inner = value.get(first.key)
+    inner = value.get(first.key) if isinstance(value, dict) else None
     if not first.many:
         if inner is not None:
             yield from _reached(inner, (*path, first.key), rest)
         return
-    for index, item in enumerate(inner or ()):
+    for index, item in enumerate(inner if isinstance(inner, list) else ()):
         if item is not None and (first.meant is None or first.meant(item)):
             yield from _reached(item, (*path, first.key, index), rest)

@@ -96,7 +96,8 @@ def _meant(items: Any, near: Mapping[str, Any]) -> int | None:
 
 def closest(concept: Mapping[str, Any], systems: Sequence[str]) -> tuple[list[str | int], Any]:
     """The way to the code of a concept that has one coding, of a system of the value set, and the code."""
-    codings = concept.get("coding", ())
+    found = concept.get("coding")
+    codings = found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
     if len(codings) == 1 and codings[0].get("system") in systems and "code" in codings[0]:
         return ["coding", 0, "code"], codings[0]["code"]
     return [], codings[0].get("code") if len(codings) == 1 else None
