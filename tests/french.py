@@ -48,10 +48,8 @@ VALUE_SETS: dict[str, frozenset[tuple[str, str]]] = {
         {(LOINC, "53049-3"), (LOINC, "88365-2"), (LOINC, "16915-1"), (TA_ASIP, "MED-1278")}
     ),
     nos("JDV_J164-GlucoseNumberOfDays-ENS"): frozenset({(TA_ASIP, "GEN-275"), (TA_ASIP, "GEN-276")}),
-    "https://smt.esante.gouv.fr/fhir/ValueSet/jdv-immunization-approach-site-code-cisis": frozenset(
-        {(SNOMED, "16217701000119102")}
-    ),
-    "https://smt.esante.gouv.fr/fhir/ValueSet/jdv-immunization-route-code-cisis": frozenset(
+    "https://fhir-server.example/ValueSet/vaccination-site": frozenset({(SNOMED, "16217701000119102")}),
+    "https://fhir-server.example/ValueSet/vaccination-route": frozenset(
         {("https://smt.esante.gouv.fr/terminologie-standardterms", "20035000")}
     ),
 }
@@ -507,6 +505,7 @@ EXAMPLES: list[tuple[str, dict[str, Any]]] = [
     (f"{OWN}/message", ANSWER),
     (f"{OWN}/access-consent", CONSENT),
     (f"{OWN}/access-consent", EMERGENCY_CONSENT),
+    (f"{OWN}/vaccination", IMMUNIZATION),
     (f"{OWN}/allergy", ALLERGY),
     (f"{OWN}/allergy", NO_KNOWN_ALLERGY),
     (f"{OWN}/agenda-entry", APPOINTMENT),

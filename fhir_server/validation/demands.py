@@ -1,8 +1,11 @@
 """Which profiles a resource must satisfy whatever it claims: a table by kind of caller and type.
 
-The services of the record demand theirs; whoever else writes by REST demands what the setting says, and the operator,
-who loads what others made, nothing.  A caller is one of CALLERS.  `MEASURES` stands for the profile of the measure that
-the code of an Observation tells.
+The services of the record demand theirs; of whoever else writes by REST the setting says what is demanded, and of the
+operator, who loads what others made, nothing is.  A caller is one of CALLERS.  Two words stand for a profile that the
+resource tells:
+
+    MEASURES    that of the measure which the code of an Observation names
+    PDSM        the simplified one for a DocumentReference that holds its document, else the comprehensive
 
 >>> table = read("backend:DocumentReference=https://example.org/p backend:Observation=MEASURES")
 >>> demanded({"resourceType": "DocumentReference"}, "backend", table)
@@ -15,7 +18,7 @@ R4: resource.html#Meta.profile; DESIGN section 8
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fhir_server.fhir.types import TYPES
@@ -35,6 +38,7 @@ CALLERS = (
     "profile",
 )
 MEASURES = "MEASURES"
+PDSM = "PDSM"
 
 #: Caller → type → canonical URLs.
 Table = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -43,16 +47,21 @@ _OWN = "https://fhir-server.example/StructureDefinition"
 _FR_CORE = "https://hl7.fr/ig/fhir/core/StructureDefinition"
 _ANS = "https://interop.esante.gouv.fr/ig/fhir"
 _MESURES = f"{_ANS}/mesures/StructureDefinition"
+_PDSM = f"{_ANS}/pdsm/StructureDefinition"
 _LOINC = "http://loinc.org"
 _TA_ASIP = "https://mos.esante.gouv.fr/NOS/TRE_R308-TAASIP/FHIR/TRE-R308-TAASIP"
 
 SERVICES: Table = {
     "accounts": {"Patient": (f"{_FR_CORE}/fr-core-patient-ins",), "Consent": (f"{_OWN}/access-consent",)},
     "agenda": {"Appointment": (f"{_OWN}/agenda-entry",)},
-    "dossier": {"DocumentReference": (f"{_ANS}/pdsm/StructureDefinition/pdsm-comprehensive-document-reference",)},
+    "dossier": {"DocumentReference": (PDSM,)},
     "measures": {"Observation": (MEASURES,)},
     "messaging": {"Communication": (f"{_OWN}/message",)},
-    "profile": {"AllergyIntolerance": (f"{_OWN}/allergy",), "Observation": (MEASURES,)},
+    "profile": {
+        "AllergyIntolerance": (f"{_OWN}/allergy",),
+        "Immunization": (f"{_OWN}/vaccination",),
+        "Observation": (MEASURES,),
+    },
 }
 
 #: What is measured, by its code → the profile in Mesures de santé.
@@ -82,7 +91,7 @@ def demanded(resource: Mapping[str, Any], caller: str, table: Table = SERVICES) 
     """The canonical URLs of the profiles that this caller's resource must satisfy."""
     found: list[str] = []
     for profile in table.get(caller, {}).get(resource["resourceType"], ()):
-        url = measure(resource) if profile == MEASURES else profile
+        url = _BY_RESOURCE[profile](resource) if profile in _BY_RESOURCE else profile
         if url:
             found.append(url)
     return tuple(found)
@@ -95,6 +104,15 @@ def measure(observation: Mapping[str, Any]) -> str | None:
         if name:
             return f"{_MESURES}/{name}"
     return None
+
+
+def document(reference: Mapping[str, Any]) -> str:
+    """The profile of PDSm for this DocumentReference: ITI-105 when it holds the document, ITI-65 when a Binary does."""
+    held = any("data" in content.get("attachment", {}) for content in reference.get("content", ()))
+    return f"{_PDSM}/{'pdsm-simplified-publish' if held else 'pdsm-comprehensive-document-reference'}"
+
+
+_BY_RESOURCE: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {MEASURES: measure, PDSM: document}
 
 
 def read(text: str) -> Table:

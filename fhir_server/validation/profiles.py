@@ -92,7 +92,8 @@ class Profiles:
     def faults(self, resource: Mapping[str, Any], profile: str) -> list[Issue]:
         """What the profile holds against the resource; warnings are among it.
 
-        What is of a wrong type is passed over: R4's own check tells it.  Raises KeyError for a profile that is not known, ProfileError for one that cannot be used.
+        What is of a wrong type is passed over: R4's own check tells it.  Raises KeyError for a profile that is not
+        known, ProfileError for one that cannot be used.
         """
         compiled = self.compiled(profile)
         if resource["resourceType"] != compiled.type:

@@ -6,6 +6,7 @@ from .international import BIRTH_PLACE
 from .shorthand import (
     FR_CORE,
     HL7,
+    OWN,
     TERMINOLOGY,
     concept,
     extension,
@@ -39,6 +40,9 @@ EMAIL_TYPE = fr_core("fr-core-contact-point-email-type")
 IDENTIFIER_TYPE = f"{FR_CORE}/CodeSystem/fr-core-cs-v2-0203"
 V2_0203 = f"{TERMINOLOGY}/v2-0203"
 COMMUNE = nos("TRE_R13-Commune")
+#: The codes of JDV_ImmunizationApproachSite and JDV_ImmunizationRoute, under which names nobody publishes them for FHIR.
+VACCINATION_SITE = f"{OWN}/ValueSet/vaccination-site"
+VACCINATION_ROUTE = f"{OWN}/ValueSet/vaccination-route"
 SPECIALTY_VALUES = f"{FR_CORE}/ValueSet/fr-core-vs-practitioner-specialty"
 
 #: The roots under which INSi gives a matricule: real, temporary, of tests, of demonstrations.
@@ -521,12 +525,12 @@ _IMMUNIZATION = profile(
         rule(
             "site",
             "where on the body",
-            required="https://smt.esante.gouv.fr/fhir/ValueSet/jdv-immunization-approach-site-code-cisis",
+            required=VACCINATION_SITE,
         ),
         rule(
             "route",
             "how it was given",
-            required="https://smt.esante.gouv.fr/fhir/ValueSet/jdv-immunization-route-code-cisis",
+            required=VACCINATION_ROUTE,
         ),
         rule(
             "protocolApplied.series",

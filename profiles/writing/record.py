@@ -8,6 +8,7 @@ from .shorthand import HL7, OWN, TERMINOLOGY, concept, extension, extension_slic
 VERSION = "1.0.0"
 MESSAGE = f"{OWN}/StructureDefinition/message"
 ACCESS_CONSENT = f"{OWN}/StructureDefinition/access-consent"
+VACCINATION = f"{OWN}/StructureDefinition/vaccination"
 ALLERGY = f"{OWN}/StructureDefinition/allergy"
 SPACE_STATUS = f"{OWN}/StructureDefinition/space-status"
 APPOINTMENT_AUTHOR = f"{OWN}/StructureDefinition/appointment-author"
@@ -206,6 +207,24 @@ PROFILES = [
                 ),
             ),
             rule("provision.provision", "a choice has no exceptions: it is one more choice", card="0..0"),
+        ],
+    ),
+    profile(
+        VACCINATION,
+        "Immunization",
+        title="Vaccination",
+        french="Vaccination du profil médical, saisie par la personne ou par un professionnel.",
+        english="A vaccination of the medical profile, entered by the person or by a professional.",
+        version=VERSION,
+        rules=[
+            rule("vaccineCode", "the vaccine", must=True, extensible=f"{OWN}/ValueSet/vaccine-code"),
+            rule("patient", "who was vaccinated", must=True, to=(fr_core.PATIENT,)),
+            rule("occurrence[x]", "the date of the vaccination", must=True, types=("dateTime",)),
+            rule("lotNumber", "the lot, of 100 characters at most", must=True, maxLength=100),
+            rule("site", "where on the body", required=fr_core.VACCINATION_SITE),
+            rule("route", "how it was given", required=fr_core.VACCINATION_ROUTE),
+            rule("note.text", "the comment, of 3000 characters at most", maxLength=3000),
+            rule("protocolApplied.targetDisease", "the disease", extensible=f"{OWN}/ValueSet/vaccination-disease"),
         ],
     ),
     profile(

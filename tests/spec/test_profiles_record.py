@@ -13,6 +13,7 @@ from tests.french import (
     CONSENT,
     EMERGENCY_CONSENT,
     GONE,
+    IMMUNIZATION,
     MESSAGE,
     NO_KNOWN_ALLERGY,
     OWN,
@@ -87,6 +88,23 @@ def test_one_fault_of_an_allergy(
 ) -> None:
     """Medical profile: the absence codes, and nothing that would gainsay them"""
     assert told(edited(resource, changes), f"{OWN}/allergy") == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"occurrenceDateTime": GONE, "occurrenceString": "hiver"}, [
+            ("structure", "Immunization.occurrence.ofType(string)")]),
+        ({"patient.reference": "Group/1"}, [("value", "Immunization.patient.reference")]),
+        ({"lotNumber": "x" * 101}, [("too-long", "Immunization.lotNumber")]),
+        ({"note": [{"text": "x" * 3001}]}, [("too-long", "Immunization.note[0].text")]),
+        ({"site.coding.0.code": "1"}, [("code-invalid", "Immunization.site.coding[0].code")]),
+        ({"route.coding.0.system": "urn:x"}, [("code-invalid", "Immunization.route")]),
+    ],
+)  # fmt: skip
+def test_one_fault_of_a_vaccination(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    """Medical profile: the date, the lot, site and route by their codes"""
+    assert told(edited(IMMUNIZATION, changes), f"{OWN}/vaccination") == expected
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,17 @@ import pytest
 from fhir_server.config import carried
 from fhir_server.fhir import json as fhir_json
 from fhir_server.validation import demands
-from fhir_server.validation.profiles import MOST, ProfileError, Profiles, carried_profile, carried_profiles
+from fhir_server.validation.profiles import MOST, ProfileError, Profiles, carried_profiles
 from fhir_server.validation.profiling.quick import accepts
-from tests.french import MESURES, VALUE_SETS, WEIGHT, edited
+from tests.french import (
+    DOCUMENT_COMPREHENSIVE,
+    DOCUMENT_SIMPLIFIED,
+    MESURES,
+    PDSM,
+    VALUE_SETS,
+    WEIGHT,
+    edited,
+)
 
 BASE = "http://hl7.org/fhir/StructureDefinition"
 URL = "http://example.org/p"
@@ -558,9 +566,19 @@ def test_every_demand_is_a_profile_that_is_known_of_its_type() -> None:
     """DESIGN section 8"""
     for types in demands.SERVICES.values():
         for type, urls in types.items():
-            for url in urls:
-                assert url == demands.MEASURES or carried_profile(url)["type"] == type  # type: ignore[index]
-    assert all(carried_profile(f"{MESURES}/{name}") for name in set(demands._MEASURE_OF.values()))
+            for url in set(urls) - {demands.MEASURES, demands.PDSM}:
+                assert carried_profiles()[url]["type"] == type
+    codes = {f"{MESURES}/{name}" for name in set(demands._MEASURE_OF.values())}
+    assert codes <= set(carried_profiles())
+
+
+def test_a_document_is_of_the_profile_that_its_place_tells() -> None:
+    """PDSm: ITI-105 holds the document in `data`, ITI-65 in a Binary"""
+    for resource, name in (
+        (DOCUMENT_SIMPLIFIED, "pdsm-simplified-publish"),
+        (DOCUMENT_COMPREHENSIVE, "pdsm-comprehensive-document-reference"),
+    ):
+        assert demands.demanded(resource, "dossier") == (f"{PDSM}/{name}",)
 
 
 def test_a_measure_is_known_by_its_code() -> None:
