@@ -13,10 +13,9 @@ R4: profiling.html, resource.html#Meta.profile
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any
 
@@ -87,7 +86,7 @@ class Profiles:
     def __init__(self, find: Find = carried_profile, members: Members = _no_members):
         self._find = find
         self._members = members
-        self._compiled: OrderedDict[str, Profile] = OrderedDict()
+        self._compiled = lru_cache(maxsize=MOST)(self._compile)
 
     def faults(self, resource: Mapping[str, Any], profile: str) -> list[Issue]:
         """What the profile holds against the resource; warnings are among it.
@@ -116,22 +115,20 @@ class Profiles:
 
     def compiled(self, profile: str) -> Profile:
         """The profile made ready.  Raises KeyError where it is not known, ProfileError where it cannot be used."""
-        url = profile.partition("|")[0]
-        found = self._compiled.get(url)
-        if found is None:
-            definition = self._find(url)
-            if definition is None:
-                raise KeyError(url)
-            found = _compile(definition, self._find, self._members)
-        # A dict keeps its order: the oldest of those that were asked for is first, whichever thread put it there.
-        self._compiled[url] = found
-        while len(self._compiled) > MOST:
-            self._compiled.popitem(last=False)
-        return found
+        return self._compiled(profile.partition("|")[0])
 
     def forget(self) -> None:
         """Compile anew what is asked for: definitions or value sets have changed."""
-        self._compiled.clear()
+        self._compiled.cache_clear()
+
+    def _compile(self, url: str) -> Profile:
+        definition = self._find(url)
+        if definition is None:
+            raise KeyError(url)
+        try:
+            return _compile(definition, self._find, self._members)
+        except RecursionError:
+            raise ProfileError(f"{url} is made of itself, or nested too deeply.") from None
 
     def _claim(self, resource: Mapping[str, Any], profile: str, place: str) -> list[Issue]:
         url, _, version = profile.partition("|")

@@ -40,7 +40,7 @@ EMAIL_TYPE = fr_core("fr-core-contact-point-email-type")
 IDENTIFIER_TYPE = f"{FR_CORE}/CodeSystem/fr-core-cs-v2-0203"
 V2_0203 = f"{TERMINOLOGY}/v2-0203"
 COMMUNE = nos("TRE_R13-Commune")
-#: The codes of JDV_ImmunizationApproachSite and JDV_ImmunizationRoute, under which names nobody publishes them for FHIR.
+#: The codes of the value sets that the guide names, at the addresses where this project carries them.
 VACCINATION_SITE = f"{OWN}/ValueSet/vaccination-site"
 VACCINATION_ROUTE = f"{OWN}/ValueSet/vaccination-route"
 SPECIALTY_VALUES = f"{FR_CORE}/ValueSet/fr-core-vs-practitioner-specialty"

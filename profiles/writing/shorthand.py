@@ -190,7 +190,11 @@ def _elements(
     root: dict[str, Any] = {"id": type, "path": type, "short": english.partition(".")[0]}
     if constraints:
         root["constraint"] = list(constraints)
-    return [root, *(_element(type, row) for row in rules)]
+    merged: dict[str, dict[str, Any]] = {}
+    for row in rules:
+        # What a guide says of one element in two places is one row.  R4: structuredefinition.html sdf-17
+        merged[row["id"]] = merged.get(row["id"], {}) | row
+    return [root, *(_element(type, row) for row in merged.values())]
 
 
 def _sourced(row: dict[str, Any], url: str) -> dict[str, Any]:

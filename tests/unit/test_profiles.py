@@ -12,6 +12,7 @@ import pytest
 
 from fhir_server.config import carried
 from fhir_server.fhir import json as fhir_json
+from fhir_server.fhir.json import FhirDecimal
 from fhir_server.validation import demands
 from fhir_server.validation.profiles import MOST, ProfileError, Profiles, carried_profiles
 from fhir_server.validation.profiling.quick import accepts
@@ -122,6 +123,25 @@ def test_a_fixed_value_is_the_whole_and_a_pattern_a_part() -> None:
         ("value", "Observation.code.coding[0].code")
     ]
     assert told(observation(code={"text": "x"}), pattern) == [("required", "Observation.code.coding")]
+
+
+def test_a_number_may_have_bounds_and_a_text_a_length() -> None:
+    """R4: elementdefinition.html: minValue[x], maxValue[x], maxLength"""
+    profile = definition(
+        "Observation",
+        {"id": "value[x]", "type": [{"code": "Quantity"}]},
+        {"id": "value[x].value", "minValueDecimal": FhirDecimal("0.5"), "maxValueDecimal": 10},
+        {"id": "value[x].unit", "maxLength": 2},
+    )
+
+    def of(value: Any) -> list[tuple[str, ...]]:
+        return told(observation(valueQuantity={"value": value, "unit": "kg"}), profile)
+
+    assert of(FhirDecimal("0.50")) == of(10) == []
+    assert of(FhirDecimal("0.49")) == of(11) == [("value", "Observation.value.ofType(Quantity).value")]
+    assert told(observation(valueQuantity={"unit": "kgs"}), profile) == [
+        ("too-long", "Observation.value.ofType(Quantity).unit")
+    ]
 
 
 def test_a_fixed_boolean_is_no_number() -> None:
@@ -443,6 +463,10 @@ def test_a_profile_adds_to_the_one_it_is_derived_from() -> None:
         (definition("Patient", baseDefinition=OTHER), "derived from http://example.org/other, which is not known"),
         (definition("Patient", baseDefinition=URL), "derived from http://example.org/p, which is not known"),
         (
+            definition("Extension", {"id": "extension:x", "type": [{"code": "Extension", "profile": [URL]}]}),
+            "is made of itself",
+        ),
+        (
             definition("Patient", {"id": "name", "slicing": by("use")}, {"id": "name:a", "min": 1}),
             "a slice of `name` is not told from others",
         ),
@@ -462,7 +486,7 @@ def test_a_profile_adds_to_the_one_it_is_derived_from() -> None:
             "the profile of a reference, is not known",
         ),
     ],
-    ids=["element", "base", "circle", "slice", "no expression", "no FHIRPath", "target"],
+    ids=["element", "base", "circle", "within itself", "slice", "no expression", "no FHIRPath", "target"],
 )
 def test_a_definition_that_cannot_be_used_says_why(broken: dict[str, Any], words: str) -> None:
     """R4: profiling.html"""

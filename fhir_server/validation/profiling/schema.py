@@ -1,7 +1,7 @@
-"""A profile's tree as JSON Schema (draft 2020-12), over the whole of a resource that R4 itself finds good.
+"""A profile's tree as JSON Schema (draft 2020-12), of the whole resource: what it asks beyond R4.
 
     cardinality          required, not required, minItems, maxItems
-    fixed[x], pattern[x] const; of a pattern each part by itself, and `contains` for what a list must hold
+    fixed[x], pattern[x] const; of a pattern each part by itself, and contains for what a list must hold
     required bindings    the codes of each system, as enum; asked of `members`
     types of a choice    not required, for those that the profile leaves out
     targets              the reference matches no other type's
@@ -13,7 +13,7 @@ where the element is; report.py reads it.
     {"code": "required", "text": "`birthDate` is required (…).", "step": ".birthDate"}
 
 `step` is what the missing element would add to the path of the object that lacks it.  Not checked: the order of
-slices, and discriminators of type `profile`.
+slices, the bounds of dates and quantities, and discriminators of type `profile`.
 
 R4: profiling.html, elementdefinition.html, https://json-schema.org/draft/2020-12
 """
@@ -23,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from fhir_server.fhir import definitions
@@ -36,7 +37,7 @@ Schema = dict[str, Any]
 Members = Callable[[str], frozenset[tuple[str, str]] | None]
 
 _ID = r"[A-Za-z0-9\-.]{1,64}"
-_PRIMITIVE_PREFIX = ("fixed", "pattern")
+_HELD = ("fixed", "pattern")
 #: The types that a binding is about.  R4: terminologies.html#4.1
 _CODED = ("code", "string", "uri", "Coding", "CodeableConcept", "Quantity")
 _BY_URL = ({"type": "value", "path": "url"},)
@@ -61,6 +62,7 @@ class Compiler:
         self._title = title
         self._find = find
         self._members = members
+        self._trees: dict[str, Node] = {}
 
     def of_object(self, node: Node, key: str) -> Schema:
         """What an object of this structure must be, beyond what R4 asks."""
@@ -84,7 +86,10 @@ class Compiler:
             if len(profiles) == 1 and element.type == "Extension":
                 return overlay(_of_url(profiles[0]), node)
             return node
-        inner = tree(definition, self._find)
+        url = definition["url"]
+        if url not in self._trees:
+            self._trees[url] = tree(definition, self._find)
+        inner = self._trees[url]
         kept = {name: rule for name, rule in inner.rules.items() if name not in ("min", "max", "type")}
         dressed = overlay(Node(rules=kept, children=inner.children, slices=inner.slices), node)
         return overlay(_of_url(profiles[0]), dressed) if element.type == "Extension" else dressed
@@ -93,6 +98,8 @@ class Compiler:
 
     def _of_child(self, name: str, node: Node, key: str) -> list[Schema]:
         every = elements(name, key)
+        if not every:
+            return []  # Of a choice, another type has it.
         allowed = _allowed(every, node)
         first = every[0]
         label = name.removesuffix("[x]")
@@ -120,9 +127,8 @@ class Compiler:
         return schemas
 
     def _of_single(self, node: Node, element: Element) -> list[Schema]:
-        return [_property(element.name, schema) for schema in self._of_value(node, element)] + self._of_extras(
-            node, element
-        )
+        schemas = [_property(element.name, schema) for schema in self._of_value(node, element)]
+        return schemas + self._of_extras(node, element)
 
     def _of_extras(self, node: Node, element: Element) -> list[Schema]:
         """The extensions of a primitive, which stand in `_x`.  R4: json.html#primitive"""
@@ -195,7 +201,7 @@ class Compiler:
             return _all(self._of_value(node, element))
         head, *rest = path
         if head == "resolve()":
-            return _target(self._targets(node), True)
+            return _target(self._targets(node))
         by_url = _EXTENSION_PATH.fullmatch(head)
         if by_url:
             found = {"required": ["url"], "properties": {"url": {"const": by_url[1]}}}
@@ -270,10 +276,10 @@ class Compiler:
     def _of_bounds(self, node: Node, element: Element) -> list[Schema]:
         why, schemas = self.why(node), []
         for rule, value in node.rules.items():
-            if rule.startswith("minValue") and isinstance(value, int | float):
+            if rule.startswith("minValue") and isinstance(value, int | float | Decimal):
                 text = f"`{element.name}` must be {value} at least{{not}}{why}"
                 schemas.append(_fault({"minimum": value}, "value", text))
-            elif rule.startswith("maxValue") and isinstance(value, int | float):
+            elif rule.startswith("maxValue") and isinstance(value, int | float | Decimal):
                 text = f"`{element.name}` must be {value} at most{{not}}{why}"
                 schemas.append(_fault({"maximum": value}, "value", text))
             elif rule == "maxLength":
@@ -386,7 +392,7 @@ def _of_url(url: str) -> Node:
 
 
 def _held(node: Node) -> Any:
-    return next((value for rule, value in node.rules.items() if rule.startswith(_PRIMITIVE_PREFIX)), None)
+    return next((value for rule, value in node.rules.items() if rule.startswith(_HELD)), None)
 
 
 def _only(value: Any, path: list[str]) -> Any:
@@ -490,7 +496,7 @@ def _literal(targets: Iterable[str]) -> Schema:
     return {"pattern": rf"^(?!(.*/)?({others})/{_ID}(/_history/{_ID})?$)"}
 
 
-def _target(targets: Iterable[str], sure: bool) -> Schema:
+def _target(targets: Iterable[str]) -> Schema:
     """A reference whose type can be seen to be one of these."""
     names = "|".join(targets)
     schema = {"pattern": rf"^(.*/)?({names})/{_ID}(/_history/{_ID})?$"}
@@ -507,9 +513,11 @@ def _slice_step(name: str, match: Schema) -> str:
     """How FHIRPath would find the slice: an extension by its url, another by the one value that tells it."""
     properties = match.get("properties", {})
     constants = {key: schema["const"] for key, schema in properties.items() if isinstance(schema.get("const"), str)}
+    if any("'" in value for value in constants.values()):
+        return f".{name}"
     if name == "extension" and "url" in constants:
         return f".extension('{constants['url']}')"
-    if constants and len(constants) == len(properties) and not any("'" in value for value in constants.values()):
+    if constants and len(constants) == len(properties):
         tests = " and ".join(f"{key} = '{value}'" for key, value in constants.items())
         return f".{name}.where({tests})"
     return f".{name}"
