@@ -15,6 +15,7 @@ from fhir_server.fhir import json as fhir_json
 from fhir_server.fhir.json import FhirDecimal
 from fhir_server.validation import demands
 from fhir_server.validation.profiles import MOST, ProfileError, Profiles, carried_profiles
+from fhir_server.validation.profiling import invariants
 from fhir_server.validation.profiling.quick import accepts
 from tests.french import (
     DOCUMENT_COMPREHENSIVE,
@@ -426,6 +427,17 @@ def test_an_invariant_is_asked_of_each_element_that_it_is_of() -> None:
         ("error", "Patient.name[1]", "A family name is no given name (P: k-1)."),
         ("warning", "Patient.name[1].period", "A name says its use (P: k-3)."),
         ("warning", "Patient.contact[1].name", "A name says its use (P: k-2)."),
+    ]
+
+
+def test_a_resource_of_very_many_elements_does_not_take_for_ever() -> None:
+    """DESIGN section 11: of a hundred thousand names only the first are asked"""
+    rule = {"key": "k-1", "severity": "warning", "human": "x", "expression": "text.exists()"}
+    names = [{"text": "x"}] * (invariants.MOST + 5)
+
+    assert told(patient(name=names[:-5]), definition("Patient", {"id": "name", "constraint": [rule]})) == []
+    assert told(patient(name=names), definition("Patient", {"id": "name", "constraint": [rule]})) == [
+        ("too-costly", f"Patient.name[{invariants.MOST}]")
     ]
 
 

@@ -23,6 +23,9 @@ from fhir_server.validation.profiling.tree import Node, ProfileError
 
 _Path = tuple[str | int, ...]
 
+#: So many elements of one resource are asked the same FHIRPath: a hostile one may have a hundred thousand.
+MOST = 1_000
+
 
 @dataclass(frozen=True)
 class Step:
@@ -45,10 +48,16 @@ class Invariant:
     """Whether it does for an element of this resource."""
     at: str = ""
     """What the place of the fault is within the element."""
+    most: int | None = None
+    """Of so many elements it is asked."""
 
     def faults(self, resource: Mapping[str, Any]) -> Iterator[Issue]:
         """An issue for each element that breaks the rule."""
-        for found, value in _reached(resource, (), self.steps):
+        for count, (found, value) in enumerate(_reached(resource, (), self.steps)):
+            if count == self.most:
+                text = f"There are more than {count} of these, and the rest were not asked: {self.text}"
+                yield Issue("too-costly", text, (place(resource, found),))
+                return
             if not self.holds(value, resource):
                 here = value if isinstance(value, str) else None
                 yield Issue(
@@ -110,7 +119,7 @@ def _invariant(constraint: Mapping[str, Any], element: Element | None, title: st
         return Invariant("invariant", text, severity, (), _checked(check), check.at)
     if "expression" not in constraint:
         raise ProfileError(f"{title}: the constraint {key} has no expression.")
-    return Invariant("invariant", text, severity, (), _evaluated(constraint, element, title))
+    return Invariant("invariant", text, severity, (), _evaluated(constraint, element, title), most=MOST)
 
 
 def _checked(check: Check) -> Callable[[Any, Mapping[str, Any]], bool]:
