@@ -430,6 +430,24 @@ def test_an_invariant_is_asked_of_each_element_that_it_is_of() -> None:
     ]
 
 
+def test_a_primitive_and_its_extensions_have_rules_of_their_own() -> None:
+    """R4: json.html#primitive"""
+    value = {"key": "k-1", "severity": "error", "human": "x", "expression": "$this.toString().length() = 10"}
+    inner = {"key": "k-2", "severity": "error", "human": "y", "expression": "url = 'urn:x'"}
+    profile = definition(
+        "Patient",
+        {"id": "birthDate", "constraint": [value]},
+        {"id": "birthDate.extension", "constraint": [inner]},
+    )
+    extensions = {"extension": [{"url": "urn:x"}, {"url": "urn:y"}]}
+
+    assert told(patient(birthDate="2000-01-01"), profile) == []
+    assert told(patient(birthDate="2000", _birthDate=extensions), profile) == [
+        ("invariant", "Patient.birthDate"),
+        ("invariant", "Patient.birthDate.extension[1]"),
+    ]
+
+
 def test_a_resource_of_very_many_elements_does_not_take_for_ever() -> None:
     """DESIGN section 11: of a hundred thousand names only the first are asked"""
     rule = {"key": "k-1", "severity": "warning", "human": "x", "expression": "text.exists()"}

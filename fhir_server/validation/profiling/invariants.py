@@ -1,7 +1,7 @@
 """The rules of a profile that its schema cannot say: FHIRPath, or a function of checks.py in its place.
 
-Here too are the bindings whose
-faults are no more than warnings: those that are extensible, and those to a value set that is not known.
+Here too are the bindings whose faults are no more than warnings: those that are extensible, and those to a value set
+that is not known.
 
 R4: elementdefinition.html#constraint, fhirpath.html
 """
@@ -87,27 +87,28 @@ def node_key(node: Node, element: Element | None) -> str:
 
 
 def _below(node: Node, element: Element, compiler: Compiler, title: str) -> Iterator[Invariant]:
+    """Those of a child, and of its slices, each with the step to it."""
     types = [one["code"] for one in node.rules.get("type", ())]
     if element.choice and types and element.type not in types:
         return
-    # What is within a primitive stands in `_x`.  R4: json.html#primitive
-    plain = Step(f"_{element.name}" if element.primitive and node.children else element.name, element.many)
-    for one in invariants(compiler.dressed(_unsliced(node), element), element, compiler, title):
-        yield replace(one, steps=(plain, *one.steps))
-    for slice in node.slices.values():
-        if element.choice:
-            continue
-        meant = accepts(compiler.match(slice, element, discriminators_of(node, element)))
-        for one in invariants(compiler.dressed(slice, element), element, compiler, title):
-            yield replace(one, steps=(replace(plain, meant=meant), *one.steps))
-    if element.choice and element.name in node.slices:
-        slice = node.slices[element.name]
-        for one in invariants(compiler.dressed(slice, element), element, compiler, title):
-            yield replace(one, steps=(plain, *one.steps))
-
-
-def _unsliced(node: Node) -> Node:
-    return Node(node.rules, node.children)
+    plain = Step(element.name, element.many)
+    held: list[tuple[Step, Node]] = [(plain, Node(node.rules, node.children))]
+    if element.choice:
+        held += [(plain, slice) for name, slice in node.slices.items() if name == element.name]
+    else:
+        told = discriminators_of(node, element)
+        held += [
+            (replace(plain, meant=accepts(compiler.match(slice, element, told))), slice)
+            for slice in node.slices.values()
+        ]
+    for step, one in held:
+        dressed = compiler.dressed(one, element)
+        parts = [(step, dressed)]
+        if element.primitive:  # What is within a primitive stands in `_x`.  R4: json.html#primitive
+            parts = [(step, Node(dressed.rules)), (replace(step, key=f"_{step.key}"), Node(children=dressed.children))]
+        for way, part in parts:
+            for found in invariants(part, element, compiler, title):
+                yield replace(found, steps=(way, *found.steps))
 
 
 def _invariant(constraint: Mapping[str, Any], element: Element | None, title: str) -> Invariant:
