@@ -5,8 +5,11 @@
     profiles.claimed(resource)           the same, of every profile in meta.profile; of one that is not known a warning
 
 Which profiles a resource must satisfy whatever it claims is told by demands.py.
-Of a StructureDefinition and those it is derived from, a JSON Schema is made, once (profiling/schema.py), and checked
-with jsonschema; what no schema can say are FHIRPath invariants (profiling/invariants.py).
+
+Of a StructureDefinition and those it is derived from, a JSON Schema is made, once (profiling/schema.py).  jsonschema
+takes from half a millisecond to five for it, and most resources are good: so each rule of the schema is first asked as
+a plain function (profiling/quick.py), and jsonschema for the faults of those that fail.  What no schema can say are
+FHIRPath invariants (profiling/invariants.py).
 
 R4: profiling.html, resource.html#Meta.profile
 """
@@ -34,10 +37,10 @@ from fhir_server.validation.words import shown
 
 __all__ = ["ProfileError", "Profiles", "carried_profile", "carried_profiles"]
 
-#: Of one profile so many faults are told.
+#: So many faults of one profile are told, and so many claims of one resource looked at.
 LIMIT = 200
-#: So many compiled profiles are kept: about 0.2 MB each.
-MOST = 256
+#: So many compiled profiles are kept: about 0.3 MB each.
+MOST = 128
 
 #: What is checked of every resource: to claim it is nothing new.
 _BASE_PROFILES = frozenset(BASE + type for type in ("Resource", "DomainResource", *TYPES))
@@ -115,11 +118,8 @@ class Profiles:
     def claimed(self, resource: Mapping[str, Any]) -> list[Issue]:
         """What the profiles of meta.profile hold against the resource that claims them; warnings are among it."""
         issues: list[Issue] = []
-        meta = resource.get("meta")
-        claims = meta.get("profile") if isinstance(meta, dict) else None
-        for index, profile in enumerate(claims if isinstance(claims, list) else ()):
-            if isinstance(profile, str) and profile.partition("|")[0] not in _BASE_PROFILES:
-                issues += self._claim(resource, profile, f"{resource['resourceType']}.meta.profile[{index}]")
+        for index, profile in islice(_claims(resource), LIMIT):
+            issues += self._claim(resource, profile, f"{resource['resourceType']}.meta.profile[{index}]")
         return issues
 
     def compiled(self, profile: str) -> Profile:
@@ -179,3 +179,14 @@ def _schema_faults(resource: Mapping[str, Any], profile: Profile) -> Iterator[Is
     for rule in profile.rules:
         if not rule.good(resource):
             yield from report.issues(resource, rule.schema, rule.validator.iter_errors(resource))
+
+
+def _claims(resource: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """The profiles that a resource claims, each once, with their places in meta.profile."""
+    meta = resource.get("meta")
+    profiles = meta.get("profile") if isinstance(meta, dict) else None
+    seen: set[str] = set()
+    for index, profile in enumerate(profiles if isinstance(profiles, list) else ()):
+        if isinstance(profile, str) and profile not in seen and profile.partition("|")[0] not in _BASE_PROFILES:
+            seen.add(profile)
+            yield index, profile

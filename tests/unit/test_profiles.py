@@ -14,7 +14,7 @@ from fhir_server.config import carried
 from fhir_server.fhir import json as fhir_json
 from fhir_server.fhir.json import FhirDecimal
 from fhir_server.validation import demands
-from fhir_server.validation.profiles import MOST, ProfileError, Profiles, carried_profiles
+from fhir_server.validation.profiles import LIMIT, MOST, ProfileError, Profiles, carried_profiles
 from fhir_server.validation.profiling import invariants
 from fhir_server.validation.profiling.quick import accepts
 from tests.french import (
@@ -553,6 +553,14 @@ def test_what_is_claimed_is_checked_and_what_is_not_known_is_a_warning() -> None
     assert profiles.claimed(patient()) == []
     with pytest.raises(KeyError):
         profiles.faults(patient(), "urn:unknown")
+
+
+def test_a_resource_of_very_many_claims_does_not_take_for_ever() -> None:
+    """DESIGN section 11: a claim is looked at once, and not without end"""
+    profiles = Profiles({URL: definition("Patient", {"id": "birthDate", "min": 1})}.get)
+
+    assert len(profiles.claimed(patient(meta={"profile": [URL] * 5}))) == 1
+    assert len(profiles.claimed(patient(meta={"profile": [f"urn:{n}" for n in range(LIMIT + 5)]}))) == LIMIT
 
 
 def test_compiled_profiles_are_kept_and_not_without_end() -> None:
