@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -585,7 +584,7 @@ def test_compiled_profiles_are_kept_and_not_without_end() -> None:
     assert len(asked) == count + 2
 
 
-def test_the_profiles_are_those_that_the_tables_say(tmp_path: Path) -> None:
+def test_the_profiles_are_those_that_the_tables_say() -> None:
     """profiles/README.md: tables and JSON are committed together"""
     home = carried("profiles")
     code = "import sys; sys.path.insert(0, sys.argv[1]); import json, write; print(json.dumps(write.made()))"

@@ -29,6 +29,8 @@ _MESURES = "https://interop.esante.gouv.fr/ig/fhir/mesures/StructureDefinition"
 _VITAL_SIGNS = "http://hl7.org/fhir/StructureDefinition/vitalsigns"
 _BLOOD_PRESSURE = f"{_MESURES}/mesures-fr-observation-bp"
 _GLUCOSE = f"{_MESURES}/mesures-observation-glucose"
+_LOINC = "http://loinc.org"
+_TA_ASIP = "https://mos.esante.gouv.fr/NOS/TRE_R308-TAASIP/FHIR/TRE-R308-TAASIP"
 _MOMENT = f"{_MESURES}/mesures-moment-of-measurement"
 _DAYS = f"{_MESURES}/mesures-number-of-days"
 
@@ -100,6 +102,13 @@ def _of_blood(observation: Mapping[str, Any]) -> bool:
     return "2345-7" in _codes(observation)
 
 
+def _one_of(*known: tuple[str, str]) -> Check:
+    """A concept has one of these codings."""
+    return Check(
+        lambda concept: any((one.get("system"), one.get("code")) in known for one in concept.get("coding", ())),
+    )
+
+
 def _unit_of_glucose(observation: Mapping[str, Any]) -> bool:
     unit = "%" if "MED-972" in _codes(observation) else "mg/dL"
     return "valueQuantity" not in observation or observation["valueQuantity"].get("code") == unit
@@ -115,6 +124,9 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     (_VITAL_SIGNS, "vs-2"): Check(_vital_sign),
     (_VITAL_SIGNS, "vs-3"): Check(_says_something),
     (_BLOOD_PRESSURE, "mes-bp-1"): Check(_systolic_above, ".component"),
+    (f"{_MESURES}/mesures-fr-observation-oxygen-sat", "mes-code"): _one_of((_LOINC, "2708-6"), (_LOINC, "59408-5")),
+    (f"{_MESURES}/mesures-observation-head-circumference", "mes-code"): _one_of((_LOINC, "8287-5"), (_LOINC, "9843-4")),
+    (_GLUCOSE, "mes-code"): _one_of((_LOINC, "2345-7"), (_TA_ASIP, "MED-969"), (_TA_ASIP, "MED-972")),
     (_GLUCOSE, "mes-glucose-1"): Check(
         lambda observation: not _of_blood(observation) or _has_extension(observation, _MOMENT),
         f".extension('{_MOMENT}')",
