@@ -30,8 +30,9 @@ from fhir_server.fhir.outcome import Issue
 from fhir_server.fhir.types import TYPES
 from fhir_server.validation.profiling import report
 from fhir_server.validation.profiling.invariants import Invariant, invariants
+from fhir_server.validation.profiling.pieces import Schema
 from fhir_server.validation.profiling.quick import Test, accepts
-from fhir_server.validation.profiling.schema import Compiler, Members, Schema
+from fhir_server.validation.profiling.schema import Compiler, Members
 from fhir_server.validation.profiling.tree import BASE, Find, Node, ProfileError, overlay, tree
 from fhir_server.validation.words import shown
 

@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError
 from fhir_server.fhir import definitions
 from fhir_server.fhir.outcome import Issue
 from fhir_server.validation.elements import step
-from fhir_server.validation.profiling.schema import Schema
+from fhir_server.validation.profiling.pieces import Schema
 from fhir_server.validation.words import shown
 
 #: Keywords that fail at the list, where the path is to name what the list should hold.

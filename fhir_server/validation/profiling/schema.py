@@ -7,13 +7,8 @@
     targets              the reference matches no other type's
     slices               contains with minContains and maxContains; if the discriminators match, then the slice's rules
 
-Only standard keywords assert.  Beside each stands the annotation `x-fault`, which says in words what was expected and
-where the element is; report.py reads it.
-
-    {"code": "required", "text": "`birthDate` is required (…).", "step": ".birthDate"}
-
-`step` is what the missing element would add to the path of the object that lacks it.  Not checked: the order of
-slices, the bounds of dates and quantities, and discriminators of type `profile`.
+Only standard keywords assert; pieces.py says what stands beside them.  Not checked: the order of slices, the bounds of
+dates and quantities, and discriminators of type `profile`.
 
 R4: profiling.html, elementdefinition.html, https://json-schema.org/draft/2020-12
 """
@@ -29,14 +24,28 @@ from typing import Any
 from fhir_server.fhir import definitions
 from fhir_server.fhir.definitions import Element
 from fhir_server.validation.elements import step
+from fhir_server.validation.profiling.pieces import (
+    Schema,
+    all_of,
+    any_of,
+    coded,
+    fault,
+    having,
+    in_words,
+    literal,
+    near_of,
+    property_of,
+    slice_step,
+    target,
+    there,
+    times,
+)
 from fhir_server.validation.profiling.tree import BASE, Find, Node, ProfileError, overlay, tree
 from fhir_server.validation.words import listing
 
-Schema = dict[str, Any]
 #: The (system, code) pairs of a value set; None: the value set is not known here.
 Members = Callable[[str], frozenset[tuple[str, str]] | None]
 
-_ID = r"[A-Za-z0-9\-.]{1,64}"
 _HELD = ("fixed", "pattern")
 #: The types that a binding is about.  R4: terminologies.html#4.1
 _CODED = ("code", "string", "uri", "Coding", "CodeableConcept", "Quantity")
@@ -66,7 +75,7 @@ class Compiler:
 
     def of_object(self, node: Node, key: str) -> Schema:
         """What an object of this structure must be, beyond what R4 asks."""
-        return _all(schema for name, child in node.children.items() for schema in self._of_child(name, child, key))
+        return all_of(schema for name, child in node.children.items() for schema in self._of_child(name, child, key))
 
     def match(self, slice: Node, element: Element, discriminators: Iterable[Mapping[str, str]]) -> Schema:
         """What an item that belongs to the slice looks like.  R4: profiling.html#discriminator"""
@@ -76,7 +85,7 @@ class Compiler:
         ]
         if not all(found):
             raise ProfileError(f"{self._title}: a slice of `{element.name}` is not told from others.")
-        return _all(found)
+        return all_of(found)
 
     def dressed(self, node: Node, element: Element) -> Node:
         """The node over the profile of its type: what an extension or a French address is."""
@@ -106,28 +115,28 @@ class Compiler:
         where = f".{label}" if first.choice else step(first)
         if node.rules.get("max") == "0":
             text = f"`{label}` may not be there{self.why(node)}"
-            return [_fault({"not": _any(_there(one) for one in every)}, "structure", text, where)]
+            return [fault({"not": any_of(there(one) for one in every)}, "structure", text, where)]
         schemas: list[Schema] = []
         for one in every:
             if one not in allowed:
                 text = f"`{one.name}` may not be there: {self._title} has {listing(a.name for a in allowed)} alone."
-                schemas.append(_fault({"not": _there(one)}, "structure", text, step(one)))
+                schemas.append(fault({"not": there(one)}, "structure", text, step(one)))
         if node.rules.get("min", 0) > first.min and not _least(node):
             names = f"`{label}`" + (f" ({listing(a.name for a in allowed)})" if first.choice else "")
             text = f"{names} is required{self.why(node)}"
-            schemas.append(_fault(_any(_there(one) for one in allowed), "required", text, where))
+            schemas.append(fault(any_of(there(one) for one in allowed), "required", text, where))
         for one in allowed:
             narrowed = node
             if first.choice and one.name in node.slices:
                 narrowed = overlay(node, node.slices[one.name])
                 if narrowed.rules.get("min", 0) > node.rules.get("min", 0):
                     text = f"`{one.name}` is required{self.why(narrowed)}"
-                    schemas.append(_fault(_there(one), "required", text, step(one)))
+                    schemas.append(fault(there(one), "required", text, step(one)))
             schemas += self._of_list(narrowed, one) if one.many else self._of_single(narrowed, one)
         return schemas
 
     def _of_single(self, node: Node, element: Element) -> list[Schema]:
-        schemas = [_property(element.name, schema) for schema in self._of_value(node, element)]
+        schemas = [property_of(element.name, schema) for schema in self._of_value(node, element)]
         return schemas + self._of_extras(node, element)
 
     def _of_extras(self, node: Node, element: Element) -> list[Schema]:
@@ -137,19 +146,19 @@ class Compiler:
         schema = self.of_object(node, "Element")
         if element.many:
             schema = {"items": schema}
-        return [_property(f"_{element.name}", schema)] if schema else []
+        return [property_of(f"_{element.name}", schema)] if schema else []
 
     def _of_list(self, node: Node, element: Element) -> list[Schema]:
         name = element.name
-        schemas = [_property(name, {"items": schema}) for schema in self._of_value(node, element)]
+        schemas = [property_of(name, {"items": schema}) for schema in self._of_value(node, element)]
         schemas += self._of_extras(node, element)
         most, least = node.rules.get("max", "*"), node.rules.get("min", 0)
         if most != "*":
-            text = f"`{name}` may be there {_times(int(most))} at most{self.why(node)}"
-            schemas.append(_property(name, _fault({"maxItems": int(most)}, "structure", text)))
+            text = f"`{name}` may be there {times(int(most))} at most{self.why(node)}"
+            schemas.append(property_of(name, fault({"maxItems": int(most)}, "structure", text)))
         if least > max(1, _least(node)):
-            text = f"`{name}` must be there {_times(least)} at least{self.why(node)}"
-            schemas.append(_property(name, _fault({"minItems": least}, "required", text)))
+            text = f"`{name}` must be there {times(least)} at least{self.why(node)}"
+            schemas.append(property_of(name, fault({"minItems": least}, "required", text)))
         return schemas + self._of_slices(node, element)
 
     # Slices
@@ -167,26 +176,26 @@ class Compiler:
             schemas += self._of_slice(slice_name, slice, element, match)
         if slicing.get("rules") == "closed":
             text = f"`{name}` may hold nothing but {listing(node.slices)}{self.why(node)}"
-            schemas.append(_property(name, {"items": _fault(_any(matches), "structure", text)}))
+            schemas.append(property_of(name, {"items": fault(any_of(matches), "structure", text)}))
         return schemas
 
     def _of_slice(self, slice_name: str, slice: Node, element: Element, match: Schema) -> list[Schema]:
         name = element.name
-        where = _slice_step(name, match)
+        where = slice_step(name, match)
         least, most = slice.rules.get("min", 0), slice.rules.get("max", "*")
         schemas: list[Schema] = []
         if least:
             text = f"`{name}` must hold {'' if least == 1 else f'{least} times '}{slice_name}{self.why(slice)}"
-            schema = _property(name, {"contains": match, "minContains": least})
-            schemas.append(_fault({"required": [name], **schema}, "required", text, where, near=_near(match)))
+            schema = property_of(name, {"contains": match, "minContains": least})
+            schemas.append(fault({"required": [name], **schema}, "required", text, where, near=near_of(match)))
         if most != "*":
-            how_often = "never" if most == "0" else f"{_times(int(most))} at most"
+            how_often = "never" if most == "0" else f"{times(int(most))} at most"
             text = f"`{name}` may hold {slice_name} {how_often}{self.why(slice)}"
             schema = {"contains": match, "minContains": 0, "maxContains": int(most)}
-            schemas.append(_fault(_property(name, schema), "structure", text, where))
-        rules = _all(self._of_value(Node(slice.rules, slice.children, slice.slices), element))
+            schemas.append(fault(property_of(name, schema), "structure", text, where))
+        rules = all_of(self._of_value(Node(slice.rules, slice.children, slice.slices), element))
         if rules and most != "0":
-            schemas.append(_property(name, {"items": {"if": match, "then": rules}}))
+            schemas.append(property_of(name, {"items": {"if": match, "then": rules}}))
         return schemas
 
     def _discriminated(self, node: Node, element: Element, path: list[str], kind: str) -> Schema:
@@ -196,12 +205,12 @@ class Compiler:
         held = _held(node)
         if held is not None:
             part = _only(held, path)
-            return {} if part is None else _pattern(part)
+            return {} if part is None else having(part)
         if not path:
-            return _all(self._of_value(node, element))
+            return all_of(self._of_value(node, element))
         head, *rest = path
         if head == "resolve()":
-            return _target(self._targets(node))
+            return target(self._targets(node))
         by_url = _EXTENSION_PATH.fullmatch(head)
         if by_url:
             found = {"required": ["url"], "properties": {"url": {"const": by_url[1]}}}
@@ -213,8 +222,8 @@ class Compiler:
             return {}
         allowed = _allowed(inside, child)
         if kind == "exists" and not rest:
-            there = _any(_there(one) for one in allowed)
-            return {"not": there} if child.rules.get("max") == "0" else there
+            present = any_of(there(one) for one in allowed)
+            return {"not": present} if child.rules.get("max") == "0" else present
         # What tells the slice may stand in a slice of the child: `code.coding:LOINC.code`.
         options: list[Schema] = []
         for one, told in ((one, told) for one in allowed for told in (child, *child.slices.values())):
@@ -222,7 +231,7 @@ class Compiler:
             if inner:
                 schema = {"contains": inner} if one.many else inner
                 options.append({"required": [one.name], "properties": {one.name: schema}})
-        return _any(options) if options else {}
+        return any_of(options) if options else {}
 
     # One value
 
@@ -241,8 +250,8 @@ class Compiler:
         why = self.why(node)
         for rule, value in node.rules.items():
             if rule.startswith("fixed"):
-                text = f"`{element.name}` must be {_shown(value)}{{not}}{why}"
-                return [_fault({"const": value}, "value", text)]
+                text = f"`{element.name}` must be {in_words(value)}{{not}}{why}"
+                return [fault({"const": value}, "value", text)]
             if rule.startswith("pattern"):
                 return [self._of_pattern(value, element.name, why)]
         return []
@@ -252,39 +261,39 @@ class Compiler:
         if isinstance(value, dict):
             parts = [
                 {
-                    **_fault(
-                        {"required": [part]}, "required", f"`{part}` is required: {_shown(inner)}{why}", f".{part}"
+                    **fault(
+                        {"required": [part]}, "required", f"`{part}` is required: {in_words(inner)}{why}", f".{part}"
                     ),
                     "properties": {part: self._of_pattern(inner, part, why)},
                 }
                 for part, inner in value.items()
             ]
-            return _all(parts)
+            return all_of(parts)
         if isinstance(value, list):
-            return _all(
-                _fault(
-                    {"contains": _pattern(item)},
+            return all_of(
+                fault(
+                    {"contains": having(item)},
                     "value",
-                    f"`{name}` must hold {_shown(item)}{{not}}{why}",
+                    f"`{name}` must hold {in_words(item)}{{not}}{why}",
                     f".{name}",
-                    near=_near(_pattern(item)),
+                    near=near_of(having(item)),
                 )
                 for item in value
             )
-        return _fault({"const": value}, "value", f"`{name}` must be {_shown(value)}{{not}}{why}")
+        return fault({"const": value}, "value", f"`{name}` must be {in_words(value)}{{not}}{why}")
 
     def _of_bounds(self, node: Node, element: Element) -> list[Schema]:
         why, schemas = self.why(node), []
         for rule, value in node.rules.items():
             if rule.startswith("minValue") and isinstance(value, int | float | Decimal):
                 text = f"`{element.name}` must be {value} at least{{not}}{why}"
-                schemas.append(_fault({"minimum": value}, "value", text))
+                schemas.append(fault({"minimum": value}, "value", text))
             elif rule.startswith("maxValue") and isinstance(value, int | float | Decimal):
                 text = f"`{element.name}` must be {value} at most{{not}}{why}"
-                schemas.append(_fault({"maximum": value}, "value", text))
+                schemas.append(fault({"maximum": value}, "value", text))
             elif rule == "maxLength":
                 text = f"`{element.name}` may have {value} characters at most{why}"
-                schemas.append(_fault({"maxLength": value}, "too-long", text))
+                schemas.append(fault({"maxLength": value}, "too-long", text))
         return schemas
 
     # Codes
@@ -307,14 +316,14 @@ class Compiler:
         known = listing(sorted({code for _, code in codes}))
         text = f"`{element.name}`{{here}} is not of {url.rpartition('/')[2]}, of which are {known}{self.why(node)}"
         of = sorted({system for system, _ in codes})
-        return Coding(_coded(element, codes), "code-invalid", text, required, of)
+        return Coding(coded(element, codes), "code-invalid", text, required, of)
 
     def _of_binding(self, node: Node, element: Element) -> list[Schema]:
         found = self.coding(node, element)
         if found is None or not found.required:
             return []
         near = {"of": found.systems} if element.type == "CodeableConcept" else None
-        return [_fault(found.schema, found.code, found.text, near=near)]
+        return [fault(found.schema, found.code, found.text, near=near)]
 
     # References
 
@@ -325,8 +334,8 @@ class Compiler:
         names = listing(targets)
         text = f"`{element.name}` must point at {names}{{not}}{self.why(node)}"
         return [
-            _property("reference", _fault(_literal(targets), "value", text)),
-            _property("type", _fault({"enum": [*targets, *(BASE + one for one in targets)]}, "value", text)),
+            property_of("reference", fault(literal(targets), "value", text)),
+            property_of("type", fault({"enum": [*targets, *(BASE + one for one in targets)]}, "value", text)),
         ]
 
     def _targets(self, node: Node) -> list[str]:
@@ -427,116 +436,3 @@ def _path(path: str) -> list[str]:
 def _of_type(node: Node) -> Schema:
     types = [one["code"] for one in node.rules.get("type", ())]
     return {"required": ["resourceType"], "properties": {"resourceType": {"enum": types}}} if types else {}
-
-
-# Pieces of schema
-
-
-def _fault(
-    schema: Schema,
-    code: str,
-    text: str,
-    step: str = "",
-    *,
-    near: Mapping[str, Any] | None = None,
-) -> Schema:
-    return {**schema, "x-fault": {"code": code, "text": text, "step": step, **({"near": near} if near else {})}}
-
-
-def _all(schemas: Iterable[Schema]) -> Schema:
-    found = [schema for schema in schemas if schema]
-    return found[0] if len(found) == 1 else {"allOf": found} if found else {}
-
-
-def _any(schemas: Iterable[Schema]) -> Schema:
-    found = list(schemas)
-    return found[0] if len(found) == 1 else {"anyOf": found}
-
-
-def _property(name: str, schema: Schema) -> Schema:
-    return {"properties": {name: schema}}
-
-
-def _there(element: Element) -> Schema:
-    """The element has a value, or being a primitive the extensions that stand for one."""
-    if not element.primitive:
-        return {"required": [element.name]}
-    return {"anyOf": [{"required": [element.name]}, {"required": [f"_{element.name}"]}]}
-
-
-def _pattern(value: Any) -> Schema:
-    """What has everything that the pattern has."""
-    if isinstance(value, dict):
-        return {"required": list(value), "properties": {name: _pattern(inner) for name, inner in value.items()}}
-    if isinstance(value, list):
-        return _all({"contains": _pattern(item)} for item in value)
-    return {"const": value}
-
-
-def _coded(element: Element, codes: frozenset[tuple[str, str]]) -> Schema:
-    if element.primitive:
-        return {"enum": sorted({code for _, code in codes})}
-    systems: dict[str, list[str]] = {}
-    for system, code in sorted(codes):
-        systems.setdefault(system, []).append(code)
-    coding = _any(
-        {"required": ["system", "code"], "properties": {"system": {"const": system}, "code": {"enum": listed}}}
-        for system, listed in systems.items()
-    )
-    if element.type == "CodeableConcept":
-        # Extensions alone say why there is nothing.  R4: extensibility.html#Special-Case
-        nothing = {"not": {"anyOf": [{"required": ["coding"]}, {"required": ["text"]}]}}
-        return {"anyOf": [{"required": ["coding"], "properties": {"coding": {"contains": coding}}}, nothing]}
-    return coding
-
-
-def _literal(targets: Iterable[str]) -> Schema:
-    """The text of a reference whose type, where it can be seen, is one of these.  R4: references.html#literal"""
-    others = "|".join(sorted(definitions.resources() - set(targets)))
-    return {"pattern": rf"^(?!(.*/)?({others})/{_ID}(/_history/{_ID})?$)"}
-
-
-def _target(targets: Iterable[str]) -> Schema:
-    """A reference whose type can be seen to be one of these."""
-    names = "|".join(targets)
-    schema = {"pattern": rf"^(.*/)?({names})/{_ID}(/_history/{_ID})?$"}
-    return {"required": ["reference"], "properties": {"reference": schema}}
-
-
-def _near(match: Schema) -> Mapping[str, Any] | None:
-    """The system that the item must have, by which the item that was meant is found."""
-    system = match.get("properties", {}).get("system", {}).get("const")
-    return {"system": system} if system else None
-
-
-def _slice_step(name: str, match: Schema) -> str:
-    """How FHIRPath would find the slice: an extension by its url, another by the one value that tells it."""
-    properties = match.get("properties", {})
-    constants = {key: schema["const"] for key, schema in properties.items() if isinstance(schema.get("const"), str)}
-    if any("'" in value for value in constants.values()):
-        return f".{name}"
-    if name == "extension" and "url" in constants:
-        return f".extension('{constants['url']}')"
-    if constants and len(constants) == len(properties):
-        tests = " and ".join(f"{key} = '{value}'" for key, value in constants.items())
-        return f".{name}.where({tests})"
-    return f".{name}"
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
-
-
-def _shown(value: Any) -> str:
-    """A fixed value or a pattern, in words."""
-    if isinstance(value, dict):
-        if "code" in value and set(value) <= {"system", "code", "display", "unit", "version"}:
-            system = f" of {value['system']}" if "system" in value else ""
-            return f"`{value['code']}`{system}"
-        if set(value) == {"coding"}:
-            return ", ".join(_shown(item) for item in value["coding"])
-        return ", ".join(f"{name} {_shown(inner)}" for name, inner in value.items())
-    if isinstance(value, list):
-        return ", ".join(_shown(item) for item in value)
-    text = "true" if value is True else "false" if value is False else value
-    return f"`{text}`"
