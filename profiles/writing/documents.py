@@ -34,7 +34,7 @@ _SHA1 = invariant(
 _TYPE = _of(
     "constr-bind-type",
     "the type",
-    (nos("TRE_A05-TypeDocComplementaireCISIS"), LOINC, nos("TRE_A04-TypeDocument-LOINC"), _ASTM),
+    (nos("TRE_A05-TypeDocComplementaireCISIS"), LOINC, nos("TRE_A04-Loinc"), _ASTM),
 )
 _CATEGORY = _of("constr-bind-category", "the class", (nos("TRE_A03-ClasseDocument"), _URN, "urn:ietf:rfc:3986"))
 _FACILITY = _of(

@@ -68,9 +68,10 @@ def identifier(
     type: dict | None = None,
     card: str = "",
     constraints: tuple[dict, ...] = (),
+    form: dict | None = None,
     needs: tuple[str, ...] = ("value",),
 ) -> list[dict]:
-    """The rows of one kind of identifier, a slice that its system tells."""
+    """The rows of one kind of identifier, a slice that its system tells; `form` is what its value looks like."""
     at = f"identifier:{name}"
     rows = [rule(at, short, card=card, must=True, constraints=constraints)]
     if use:
@@ -78,13 +79,14 @@ def identifier(
     if type:
         rows.append(rule(f"{at}.type", short, card="1.." if "type" in needs else "", patternCodeableConcept=type))
     rows.append(rule(f"{at}.system", short, card="1..", fixedUri=system))
-    rows.append(rule(f"{at}.value", short, card="1.." if "value" in needs else "", must=True))
+    formed = (form,) if form else ()
+    rows.append(rule(f"{at}.value", short, card="1.." if "value" in needs else "", must=True, constraints=formed))
     return rows
 
 
-def form(key: str, human: str, pattern: str) -> tuple[dict, ...]:
-    """What the value of an identifier looks like."""
-    return (invariant(key, human, f"value.empty() or value.matches('{pattern}')"),)
+def looks_like(key: str, human: str, pattern: str) -> dict:
+    """The form of the value of an identifier."""
+    return invariant(key, human, f"matches('{pattern}')")
 
 
 def _ins(name: str) -> list[dict]:
@@ -313,7 +315,7 @@ _STRUCTURE = profile(
             system="urn:oid:1.2.250.1.71.4.2.2",
             type=concept(IDENTIFIER_TYPE, "IDNST"),
             needs=("type", "value"),
-            constraints=form(
+            form=looks_like(
                 "idnst-1",
                 "A national identifier of a structure is 0 and an ADELI rank, 1 and a FINESS, 2 and a SIREN, "
                 "3 and a SIRET, or 4 and an RPPS rank",
@@ -324,8 +326,8 @@ _STRUCTURE = profile(
             "finess",
             "the FINESS number",
             system="https://finess.esante.gouv.fr",
+            form=looks_like("finess-1", "A FINESS number has nine characters", "^[0-9][0-9A-Z][0-9]{7}$"),
             constraints=(
-                *form("finess-1", "A FINESS number has nine characters", "^[0-9][0-9A-Z][0-9]{7}$"),
                 invariant(
                     "finess-2",
                     f"The type of a FINESS number is FINEG or FINEJ of {IDENTIFIER_TYPE}",
@@ -338,8 +340,8 @@ _STRUCTURE = profile(
             "sirene",
             "the SIREN or SIRET number",
             system="https://sirene.fr",
+            form=looks_like("sirene-1", "A SIREN has 9 digits, a SIRET 14", "^([0-9]{9}|[0-9]{14})$"),
             constraints=(
-                *form("sirene-1", "A SIREN has 9 digits, a SIRET 14", "^([0-9]{9}|[0-9]{14})$"),
                 invariant(
                     "sirene-2",
                     f"The type of the identifier is SIREN or SIRET of {IDENTIFIER_TYPE}",
@@ -382,7 +384,7 @@ _PRACTITIONER = profile(
             system="urn:oid:1.2.250.1.71.4.2.1",
             type=concept(IDENTIFIER_TYPE, "IDNPS"),
             needs=("type", "value"),
-            constraints=form(
+            form=looks_like(
                 "idnps-1",
                 "A national identifier of a person is 0 and an ADELI, 8 and an RPPS of 11 digits, "
                 "or 1, 3, 4, 5 or 6 and the number of a structure and of a person in it",
@@ -395,7 +397,7 @@ _PRACTITIONER = profile(
             system="https://rpps.esante.gouv.fr",
             type=concept(IDENTIFIER_TYPE, "RPPS"),
             needs=("type", "value"),
-            constraints=form("rpps-1", "An RPPS number has 11 digits", "^[0-9]{11}$"),
+            form=looks_like("rpps-1", "An RPPS number has 11 digits", "^[0-9]{11}$"),
         ),
         rule("name", "the name in practice", must=True),
         rule("address", types=("Address",), like=(ADDRESS,)),

@@ -192,11 +192,11 @@ def test_all_faults_are_told_at_once_in_the_words_of_the_guide() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"identifier.1.value": "1010272701"}, [("invariant", "Practitioner.identifier[1]")]),
+        ({"identifier.1.value": "1010272701"}, [("invariant", "Practitioner.identifier[1].value")]),
         ({"identifier.1.value": GONE}, [("required", "Practitioner.identifier[1].value")]),
         ({"identifier.1.type": concept(IDENTIFIER_TYPE, "ADELI")}, [
             ("value", "Practitioner.identifier[1].type.coding[0].code")]),
-        ({"identifier.0.value": "910102727017"}, [("invariant", "Practitioner.identifier[0]")]),
+        ({"identifier.0.value": "910102727017"}, [("invariant", "Practitioner.identifier[0].value")]),
         ({"identifier.0.type": GONE}, [("required", "Practitioner.identifier[0].type")]),
         ({"identifier.+": PRACTITIONER["identifier"][0]}, [
             ("structure", "Practitioner.identifier.where(system = 'urn:oid:1.2.250.1.71.4.2.1')")]),
@@ -216,11 +216,11 @@ def test_every_kind_of_national_identifier_of_a_person_is_known(value: str) -> N
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"identifier.1.value": "54000269"}, [("invariant", "Organization.identifier[1]")]),
+        ({"identifier.1.value": "54000269"}, [("invariant", "Organization.identifier[1].value")]),
         ({"identifier.1.type": concept(IDENTIFIER_TYPE, "SIRET")}, [("invariant", "Organization.identifier[1]")]),
-        ({"identifier.2.value": "2654000260001"}, [("invariant", "Organization.identifier[2]")]),
+        ({"identifier.2.value": "2654000260001"}, [("invariant", "Organization.identifier[2].value")]),
         ({"identifier.2.type": concept(IDENTIFIER_TYPE, "FINEG")}, [("invariant", "Organization.identifier[2]")]),
-        ({"identifier.0.value": "7540002698"}, [("invariant", "Organization.identifier[0]")]),
+        ({"identifier.0.value": "7540002698"}, [("invariant", "Organization.identifier[0].value")]),
         ({"identifier.0.system": GONE}, [("required", "Organization.identifier[0].system")]),
         ({"identifier.1.value": GONE}, [("required", "Organization.identifier[1].value")]),
         ({"partOf": {"reference": "Location/1"}}, [("value", "Organization.partOf.reference")]),

@@ -48,7 +48,8 @@ TRACE = f"{ANS}/tde/StructureDefinition/tde-auditevent"
          [("invariant", "Practitioner.telecom[0].extension[1].extension[0].value.ofType(CodeableConcept)")]),
         (PRACTITIONER, "as-practitioner", {"qualification.0.code.coding.0.system": GONE}, [
             ("invariant", "Practitioner.qualification[0].code")]),
-        (PRACTITIONER, "as-practitioner", {"identifier.1.value": "1"}, [("invariant", "Practitioner.identifier[1]")]),
+        (PRACTITIONER, "as-practitioner", {"identifier.1.value": "1"}, [
+            ("invariant", "Practitioner.identifier[1].value")]),
         (PRACTITIONER_ROLE, "as-practitionerrole", {"practitioner": GONE}, [
             ("required", "PractitionerRole.practitioner")]),
         (PRACTITIONER_ROLE, "as-practitionerrole", {"practitioner.reference": "Patient/1"}, [
@@ -60,7 +61,8 @@ TRACE = f"{ANS}/tde/StructureDefinition/tde-auditevent"
         (PRACTITIONER_ROLE, "as-practitionerrole", {"identifier.0.value": GONE}, [
             ("required", "PractitionerRole.identifier[0].value")]),
         (ORGANIZATION, "as-organization", {"type.0.coding.0.system": GONE}, [("invariant", "Organization.type[0]")]),
-        (ORGANIZATION, "as-organization", {"identifier.1.value": "54"}, [("invariant", "Organization.identifier[1]")]),
+        (ORGANIZATION, "as-organization", {"identifier.1.value": "54"}, [
+            ("invariant", "Organization.identifier[1].value")]),
     ],
 )  # fmt: skip
 def test_one_fault_of_the_directory(
