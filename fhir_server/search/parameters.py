@@ -1,7 +1,7 @@
 """The registry of search parameters: what each type can be searched by, and where the values stand in a resource.
 
 The facts (code, type, expression, targets) are HL7's, in profiles/r4/search-parameters.json, and those of the French
-guides (PDSm, agendas, cercle de soins, traces, annuaire) beside them in profiles/search-parameters.json.  Each
+guides (PDSm, agendas, cercle de soins, traces, annuaire) in profiles/guides/search-parameters.json.  Each
 expression is compiled once to a plain walk over the JSON: no FHIRPath is interpreted when a resource is written.
 R4: searchparameter-registry.html
 """
@@ -203,7 +203,7 @@ def several_records(type: str) -> bool:
 @cache
 def _facts() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((carried("profiles") / "r4" / "search-parameters.json").read_bytes())
-    for type, facts in json.loads((carried("profiles") / "search-parameters.json").read_bytes()).items():
+    for type, facts in json.loads((carried("profiles") / "guides" / "search-parameters.json").read_bytes()).items():
         found[type] = {**found.get(type, {}), **facts}
     return found
 
