@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pymongo import WriteConcern
@@ -20,9 +21,12 @@ from pymongo.database import Database
 
 from fhir_server.access import Actor
 from fhir_server.fhir import json
-from fhir_server.fhir.dates import instant
+from fhir_server.fhir.dates import MILLISECOND, Interval, instant
 from fhir_server.fhir.outcome import printable
+from fhir_server.search.expression import Entry
 from fhir_server.search.index import entry
+from fhir_server.search.types import date
+from fhir_server.search.types.token import escape
 from fhir_server.storage.documents import Stored, current_document
 from fhir_server.storage.store import answering
 
@@ -75,12 +79,60 @@ def event(
         "outcome": outcome,
         **({"outcomeDesc": printable(description)} if description else {}),
         **_purpose(actor),
-        "agent": [_agent(actor, trail)],
-        "source": {"observer": {"display": "fhir-server"}},
+        "agent": [_agent(actor, trail.address)],
+        "source": _SOURCE,
         "entity": _entities(trail, versions, patient),
     }
-    kept = {"_id": id, "updated": now, **entry("AuditEvent", resource)}
+    common = _entry_of_kind(
+        interaction,
+        outcome,
+        actor,
+        trail.address,
+        named=trail.request_id is not None,
+        patient=_adds_patient(versions, patient),
+    )
+    own = _entry(trail, versions, patient, now)
+    kept = {**common, **own, "keys": list(dict.fromkeys([*common["keys"], *own["keys"]])), "_id": id, "updated": now}
     return Stored("AuditEvent", id, 1, now, json.dumps(resource), "POST", origin="server", entry=kept)
+
+
+def _entry(trail: Trail, versions: dict[str, Stored], patient: str | None, now: datetime) -> Entry:
+    """What tells one event from the next of the same caller, as `search.index.entry` would have it."""
+    keys = [*date.keys("date", Interval(now, now + MILLISECOND))]
+    for reference in versions:
+        whole = reference.partition("/_history/")[0]
+        # Whose record it is, `owner` says.
+        keys += (
+            (f"entity={reference}",) if whole == f"Patient/{patient}" else (f"entity={reference}", f"entity={whole}")
+        )
+    if patient:
+        keys.append(f"patient=Patient/{patient}")
+    if trail.request_id:
+        name = escape(trail.request_id)
+        keys += (f"entity:identifier={name}", f"entity:identifier=|{name}", "entity?")
+    owner = {"owner": patient} if patient else {}
+    return {**owner, "keys": keys, "dates": {"date": {"low": now, "high": now + MILLISECOND}}}
+
+
+@lru_cache(maxsize=1024)
+def _entry_of_kind(
+    interaction: str, outcome: str, actor: Actor | None, address: str | None, *, named: bool, patient: bool
+) -> Entry:
+    """What the events of one caller have in common: walked once, since every read waits for its record."""
+    return entry(
+        "AuditEvent",
+        {
+            **_kind(interaction),
+            "outcome": outcome,
+            "agent": [_agent(actor, address)],
+            "source": _SOURCE,
+            "entity": [
+                *([{"role": _PATIENT_ROLE}] if patient else []),
+                {"role": _QUERY_ROLE},
+                *([{"type": _REQUEST_ID}] if named else []),
+            ],
+        },
+    )
 
 
 def _kind(interaction: str) -> dict[str, Any]:
@@ -106,7 +158,7 @@ def _purpose(actor: Actor | None) -> dict[str, Any]:
     return {"purposeOfEvent": [{"coding": [coding], **({"text": actor.reason} if actor.reason else {})}]}
 
 
-def _agent(actor: Actor | None, trail: Trail) -> dict[str, Any]:
+def _agent(actor: Actor | None, address: str | None) -> dict[str, Any]:
     who: dict[str, Any] = {"display": actor.name if actor else "nobody who is known"}
     if actor and actor.reference:
         who = {"reference": actor.reference, **who}
@@ -114,8 +166,8 @@ def _agent(actor: Actor | None, trail: Trail) -> dict[str, Any]:
     if actor and actor.token_id:
         agent["altId"] = actor.token_id
     agent["requestor"] = True
-    if trail.address:
-        agent["network"] = {"address": trail.address, "type": "2"}
+    if address:
+        agent["network"] = {"address": address, "type": "2"}
     return agent
 
 
@@ -137,7 +189,7 @@ def by_patient(versions: dict[str, Stored]) -> dict[str | None, dict[str, Stored
 def _entities(trail: Trail, versions: dict[str, Stored], patient: str | None) -> list[dict[str, Any]]:
     """The versions disclosed or written, the patient they are of, the request, and its id."""
     found: list[dict[str, Any]] = [{"what": {"reference": reference}} for reference in versions]
-    if patient and not any(stored.reference == f"Patient/{patient}" for stored in versions.values()):
+    if _adds_patient(versions, patient):
         found.append({"what": {"reference": f"Patient/{patient}"}, "role": _PATIENT_ROLE})
     asked = f"{trail.method} {trail.path}" + (f"?{trail.query}" if trail.query else "")
     found.append({"role": _QUERY_ROLE, "query": b64encode(asked.encode("utf-8", "replace")).decode()})
@@ -146,6 +198,12 @@ def _entities(trail: Trail, versions: dict[str, Stored], patient: str | None) ->
     return found
 
 
+def _adds_patient(versions: dict[str, Stored], patient: str | None) -> bool:
+    """Whether whose record it is has yet to be said beside the versions."""
+    return patient is not None and all(stored.reference != f"Patient/{patient}" for stored in versions.values())
+
+
+_SOURCE = {"observer": {"display": "fhir-server"}}
 _ROLES = "http://terminology.hl7.org/CodeSystem/object-role"
 _PATIENT_ROLE = {"system": _ROLES, "code": "1", "display": "Patient"}
 _QUERY_ROLE = {"system": _ROLES, "code": "24", "display": "Query"}

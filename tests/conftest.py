@@ -12,6 +12,7 @@ from pymongo.database import Database
 
 from fhir_server.storage.connection import connect, open_database
 from tests.calls import Caller, Served, serve
+from tests.searches import Searched, searched
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,11 @@ def operator(served: Served) -> Caller:
 def nobody(served: Served) -> Caller:
     """Who has no access token."""
     return Caller(served.app)
+
+
+@pytest.fixture(scope="session")
+def corpus(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Searched]:
+    """The records to search, on a database that nobody writes to afterwards."""
+    name = f"test_{secrets.token_hex(8)}"
+    yield searched(serve(mongodb_client, name))
+    mongodb_client.drop_database(name)

@@ -12,9 +12,10 @@ from fhir_server.fhir.outcome import BadRequest, FhirError, Forbidden
 from fhir_server.fhir.types import TYPES
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Match, any_of
-from fhir_server.search.parameters import Parameter, parameters
+from fhir_server.search.parameters import Parameter, follow_types, parameters
 from fhir_server.search.parser import naming
 from fhir_server.search.query import Include, referring
+from fhir_server.search.types.reference import ReferenceTest
 from fhir_server.search.types.uri import UriTest
 from fhir_server.storage.documents import Stored
 
@@ -92,6 +93,9 @@ def _referring(repository: Repository, sources: list[Stored], include: Include, 
             targets = [one for one in sources if one.type in parameter.targets and include.target in ("", one.type)]
             if targets:
                 terms.append(naming(parameter, frozenset(one.reference for one in targets)))
+            if targets and "canonical" in follow_types(parameter.walk):
+                urls = (json.parse(one.body or b"").get("url") for one in targets)
+                terms.append(Match(parameter.code, ReferenceTest(frozenset(url for url in urls if url))))
         if terms:
             brought += _searched(repository, type, any_of(*terms), room - len(brought))
     return brought

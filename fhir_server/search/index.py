@@ -128,7 +128,8 @@ class _Building:
             case "reference":
                 new = list(reference.keys(field, type, value, self._base))
                 if parameter.record and new and new[0].startswith(f"{field}=Patient/"):
-                    return  # answered by `owner`
+                    self._keys.update(dict.fromkeys(new[1:]))
+                    return  # the first is answered by `owner`
             case "string":
                 new = []
                 for text in string.texts(type, value):
@@ -136,11 +137,10 @@ class _Building:
                     new += string.keys(field, text)
             case "date":
                 interval = dates.of(type, value, self._zone)
-                new = list(date.keys(field, interval)) if interval else []
-                if interval:
-                    self._keep(
-                        "dates", field, {"low": interval.low, "high": interval.high}, repeated=parameter.repeated
-                    )
+                if interval is None:
+                    return  # `occurrenceString` is no value of a date parameter
+                new = list(date.keys(field, interval))
+                self._keep("dates", field, {"low": interval.low, "high": interval.high}, repeated=parameter.repeated)
             case "number" | "quantity":
                 kind = number if parameter.type == "number" else quantity
                 new = []

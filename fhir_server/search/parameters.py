@@ -1,7 +1,8 @@
 """The registry of search parameters: what each type can be searched by, and where the values stand in a resource.
 
-The facts (code, type, expression, targets) are HL7's, in profiles/r4/search-parameters.json.  Each expression is
-compiled once to a plain walk over the JSON: no FHIRPath is interpreted when a resource is written.
+The facts (code, type, expression, targets) are HL7's, in profiles/r4/search-parameters.json, and those of the French
+guides (PDSm, agendas, cercle de soins, traces, annuaire) in profiles/guides/search-parameters.json.  Each
+expression is compiled once to a plain walk over the JSON: no FHIRPath is interpreted when a resource is written.
 R4: searchparameter-registry.html
 """
 
@@ -49,12 +50,12 @@ class Component:
     One half of a composite parameter.
 
     code    the parameter of the resource that has the same values, or more
-    field   where the values are kept: in the entry of the resource, or in the sub-entry of one repetition
+    kept_as the field of the values: in the entry of the resource, or in the sub-entry of one repetition
     walk    to the values, where no parameter has the very same
     """
 
     code: str
-    field: str
+    kept_as: str
     walk: Walk = field(default=(), repr=False, compare=False)
 
 
@@ -159,7 +160,7 @@ def kept(type: str) -> tuple[Parameter, ...]:
         for _, components in composite.components:
             for half in components:
                 if half.walk:
-                    found.append(replace(offered[half.code], code=half.field, walk=half.walk, record=False))
+                    found.append(replace(offered[half.code], code=half.kept_as, walk=half.walk, record=False))
     return tuple(found)
 
 
@@ -181,9 +182,9 @@ def parts(type: str) -> dict[str, tuple[Walk, dict[str, tuple[Parameter, Walk]]]
                 structure = _structure(type, element)
                 for half in components:
                     walk = tuple(
-                        s for path in walks[half.field].split(" | ") for s in compile_path(structure, _cast(path))
+                        s for path in walks[half.kept_as].split(" | ") for s in compile_path(structure, _cast(path))
                     )
-                    fields[half.field] = (parameters(type)[half.code], walk)
+                    fields[half.kept_as] = (parameters(type)[half.code], walk)
     return found
 
 
@@ -201,7 +202,10 @@ def several_records(type: str) -> bool:
 
 @cache
 def _facts() -> dict[str, Any]:
-    return json.loads((carried("profiles") / "r4" / "search-parameters.json").read_bytes())
+    found: dict[str, Any] = json.loads((carried("profiles") / "r4" / "search-parameters.json").read_bytes())
+    for type, facts in json.loads((carried("profiles") / "guides" / "search-parameters.json").read_bytes()).items():
+        found[type] = {**found.get(type, {}), **facts}
+    return found
 
 
 def _parameter(type: str, code: str, fact: dict[str, Any]) -> Parameter:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from functools import partial
 
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.types import TYPES
+from fhir_server.search import filtering
 from fhir_server.search.expression import (
     EVERYTHING,
     NOTHING,
@@ -31,7 +33,7 @@ from fhir_server.search.expression import (
     has_joins,
     none_of,
 )
-from fhir_server.search.parameters import Component, Parameter, parameters
+from fhir_server.search.parameters import Component, Parameter, follow_types, parameters
 from fhir_server.search.types import date, id, near, number, quantity, reference, string, token, uri
 
 #: So many values may stand behind one parameter, parted by commas.
@@ -39,7 +41,7 @@ MOST_VALUES = 500
 #: So many resources may be gone through, from one to the next, by chains and `_has`.
 MOST_LINKS = 8
 #: The parameters that every type has beside those of its own, though they are not in the registry.
-OF_EVERY_TYPE = ("_has", "_list")
+OF_EVERY_TYPE = ("_has", "_list", "_filter")
 
 #: The modifiers of each type of parameter, beside `:missing`; a reference takes the types it may refer to, too.
 MODIFIERS = {
@@ -65,7 +67,13 @@ RESULT_PARAMETERS = (
 )
 
 _OF_URIS: dict[str, Callable[[str], ValueTest]] = {"below": uri.parse_below, "above": uri.parse_above}
-_OF_STRINGS: dict[str, Callable[[str], ValueTest]] = {"contains": string.parse_contains, "exact": string.parse_exact}
+#: Not a modifier that a client may write.
+_WHOLE = "="
+_OF_STRINGS: dict[str, Callable[[str], ValueTest]] = {
+    "contains": string.parse_contains,
+    "exact": string.parse_exact,
+    _WHOLE: string.parse_whole,
+}
 
 Members = Callable[[str], Iterable[tuple[str, str]]]
 
@@ -101,22 +109,24 @@ class Reader:
         """What these search parameters ask of `type`: all of them.  Raises BadRequest."""
         return all_of(*(self.term(type, name, value) for name, value in pairs))
 
-    def term(self, type: str, name: str, text: str, links: int = 0) -> Expression:
+    def term(self, type: str, name: str, text: str, links: int = 0, *, whole: bool = False) -> Expression:
         """What one parameter asks; its values are alternatives.  Raises BadRequest.
 
-        links: how many resources were gone through to come here.
+        links: how many resources were gone through to come here.  whole: a string is all of the text, not its start.
         """
         if links > MOST_LINKS:
             raise BadRequest(f"`{name}` goes on too far: at most {MOST_LINKS} resources are gone through, one by one.")
         if text == "":
             raise BadRequest(f"`{name}` has no value.")
         if name == "_has" or name.startswith("_has:"):
-            return self._reverse(type, name, text, links)
+            return self._reverse(type, name, text, links, whole)
         if "." in name:
-            return self._chain(type, name, text, links)
+            return self._chain(type, name, text, links, whole)
         code, _, modifier = name.partition(":")
         if code == "_list":
             return self._list(type, modifier, text)
+        if name == "_filter":
+            return filtering.parse(text, partial(self.term, type, links=links))
         parameter = _known(type, name, code)
         if modifier == "missing":
             return self._missing(parameter, name, text)
@@ -124,6 +134,8 @@ class Reader:
         if len(values) > MOST_VALUES:
             raise BadRequest(f"`{name}` has {len(values)} values; at most {MOST_VALUES} can be asked for at once.")
         _refuse_modifier(parameter, modifier)
+        if whole and not modifier:
+            modifier = _WHOLE
         try:
             found = any_of(*(self._value(type, parameter, modifier, value) for value in values))
         except ValueError as error:
@@ -132,7 +144,7 @@ class Reader:
 
     # --- across resources
 
-    def _chain(self, type: str, name: str, text: str, links: int) -> Expression:
+    def _chain(self, type: str, name: str, text: str, links: int, whole: bool) -> Expression:
         """`subject:Patient.name=…`: refers to a resource that passes the rest.  R4: search.html#chaining"""
         first, _, rest = name.partition(".")
         code, _, wanted = first.partition(":")
@@ -145,7 +157,7 @@ class Reader:
         refusals: list[BadRequest] = []
         for target in (wanted,) if wanted else parameter.targets:
             try:
-                term = self.term(target, rest, text, links + 1)
+                term = self.term(target, rest, text, links + 1, whole=whole)
             except BadRequest as error:
                 refusals.append(error)
             else:
@@ -159,7 +171,7 @@ class Reader:
             f"`{rest}={text}`. {refusals[0].issues[0].diagnostics}"
         )
 
-    def _reverse(self, type: str, name: str, text: str, links: int) -> Expression:
+    def _reverse(self, type: str, name: str, text: str, links: int, whole: bool) -> Expression:
         """`_has:Observation:patient:code=…`: one that passes the rest refers to it.  R4: search.html#has"""
         parts = name.split(":", 3)
         if len(parts) < 4 or not all(parts):
@@ -170,7 +182,7 @@ class Reader:
         parameter = _known(source, name, code)
         if parameter.type != "reference" or type not in parameter.targets:
             raise BadRequest(f"`{name}`: `{code}` of {source} does not refer to {type}.")
-        return ReferredBy(type, source, code, self.term(source, rest, text, links + 1))
+        return ReferredBy(type, source, code, self.term(source, rest, text, links + 1, whole=whole))
 
     def _list(self, type: str, modifier: str, text: str) -> Expression:
         """`_list=42`: named by an item of List/42.  R4: search.html#list"""
@@ -236,15 +248,17 @@ class Reader:
             case "below":
                 return Match(field, token.TokensTest(frozenset(self.terminology.below(text))))
         test = token.parse(text)
-        if test.system in parameter.systems:
-            # A `code` does not say its system: where it is bound, it has one all the same.  R4: search.html#token
-            return Match(field, replace(test, system="")) if test.code else Present(field)
-        return Match(field, test)
+        if test.system is None or follow_types(parameter.walk) - token.WITHOUT_SYSTEM:
+            return Match(field, test)
+        # A `code` does not say its system: where it is bound, it has one all the same.  R4: search.html#token
+        if test.system and test.system not in parameter.systems:
+            return NOTHING
+        return Match(field, replace(test, system=None)) if test.code else Present(field)
 
     def _reference(self, parameter: Parameter, field: str, modifier: str, text: str) -> Expression:
         if modifier == "identifier":
             return Match(f"{field}:identifier", token.parse(text))
-        if modifier:
+        if modifier not in ("", _WHOLE):
             if "/" in text or ":" in text:
                 raise ValueError(f"with `:{modifier}` the value is an id alone")
             text = f"{modifier}/{text}"
@@ -270,8 +284,8 @@ class Reader:
         known = parameters(type)
         pairs = list(zip(components, asked, strict=True))
         if not element:
-            return all_of(*(self._matching(known[half.code], half.field, "", text) for half, text in pairs))
-        within = all_of(*(self._matching(known[half.code], half.field, "", text) for half, text in pairs))
+            return all_of(*(self._matching(known[half.code], half.kept_as, "", text) for half, text in pairs))
+        within = all_of(*(self._matching(known[half.code], half.kept_as, "", text) for half, text in pairs))
         # The first of them is asked of the whole resource too: that is what an index answers.
         return all_of(self._value(type, known[components[0].code], "", asked[0]), Within(f"parts.{element}", within))
 

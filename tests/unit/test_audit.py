@@ -27,7 +27,7 @@ def test_an_audit_record_is_indexed_as_any_resource_is(actor, patient):
 
     walked = entry("AuditEvent", json.parse(made.body or b""))
 
-    assert sorted(made.entry["tokens"]) == sorted(walked["tokens"])
-    assert {name: made.entry.get(name) for name in ("owner", "others", "dates")} == {
-        name: walked.get(name) for name in ("owner", "others", "dates")
+    assert sorted(made.entry["keys"]) == sorted(walked["keys"])
+    assert {name: made.entry.get(name) for name in ("owner", "others", "dates", "strings")} == {
+        name: walked.get(name) for name in ("owner", "others", "dates", "strings")
     }

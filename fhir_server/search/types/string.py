@@ -55,6 +55,22 @@ class StringTest:
 
 
 @dataclass(frozen=True)
+class WholeTest:
+    """A folded text, all of it.  R4: search_filter.html, `eq`"""
+
+    text: str
+
+    def to_filter(self, field: str) -> Filter:
+        return {"keys": f"{field}={self.text}"}
+
+    def narrow(self, field: str) -> None:
+        return None
+
+    def accepts(self, entry: Entry, field: str) -> bool:
+        return f"{field}={self.text}" in entry["keys"]
+
+
+@dataclass(frozen=True)
 class ContainsTest:
     """A folded text that an indexed one has in it.  R4: search.html#string, `:contains`"""
 
@@ -96,6 +112,11 @@ class ExactTest:
 def parse(text: str) -> StringTest:
     """Read a text.  Raises ValueError if nothing of it is left to look for."""
     return StringTest(_folded(text))
+
+
+def parse_whole(text: str) -> WholeTest:
+    """Read a text.  Raises ValueError if nothing of it is left to look for."""
+    return WholeTest(_folded(text))
 
 
 def parse_contains(text: str) -> ContainsTest:

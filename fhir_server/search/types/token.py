@@ -1,8 +1,8 @@
 """Token parameters: codes, identifiers, booleans.  R4: search.html#token
 
-Keys, one for each form a token can be asked in: `field=code`, `field=system|code`, `field=system|`, and `field=|code`
-where there is no system; `field:text=…` for what people read (`:text`), `field:of-type=system|code|value` for an
-identifier with its type (`:of-type`).
+Keys: `field=code` and `field=system|code`, the latter `field=|code` where there is no system; `field:text=…` for what
+people read (`:text`), `field:of-type=system|code|value` for an identifier with its type (`:of-type`).  What can have no
+system, a `code` or a boolean, has the first key alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.search.expression import Entry, Filter
-from fhir_server.search.keys import key
+from fhir_server.search.keys import LONGEST, key
 
 
 def escape(text: str) -> str:
@@ -23,6 +23,10 @@ def escape(text: str) -> str:
     'a\\|b'
     """
     return text.replace("\\", "\\\\").replace("|", "\\|") if "|" in text or "\\" in text else text
+
+
+#: The types whose values name no system.  That of a ContactPoint says phone or email.  R4: search.html#token
+WITHOUT_SYSTEM = frozenset({"code", "boolean", "string", "id", "uri", "ContactPoint"})
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,16 @@ class TokenTest:
         return code if self.system is None else f"{escape(self.system)}|{code}"
 
     def to_filter(self, field: str) -> Filter:
+        if self.code is None:
+            return {"keys": {"$regex": "^" + re.escape(f"{field}={self.text()}")}}
         return {"keys": key(field, self.text())}
 
     def narrow(self, field: str) -> None:
         return None
 
     def accepts(self, entry: Entry, field: str) -> bool:
+        if self.code is None:
+            return any(found.startswith(f"{field}={self.text()}") for found in entry["keys"])
         return key(field, self.text()) in entry["keys"]
 
 
@@ -124,9 +132,11 @@ def keys(field: str, type: str, value: Any) -> Iterator[str]:
     for system, code in _codings(type, value):
         if code is not None:
             yield key(field, escape(code))
-            yield key(field, f"{escape(system or '')}|{escape(code)}")
-        if system:
-            yield key(field, f"{escape(system)}|")
+        if type not in WITHOUT_SYSTEM and (system or code is not None):
+            whole = f"{escape(system or '')}|{escape(code or '')}"
+            yield key(field, whole)
+            if system and len(whole) > LONGEST:  # kept as a hash, which does not begin with the system
+                yield f"{field}={escape(system)}|"
     if type == "Identifier" and "value" in value:
         for coding in value.get("type", {}).get("coding", ()):
             if "code" in coding:
@@ -155,7 +165,6 @@ def _codings(type: str, value: Any) -> Iterator[tuple[str | None, str | None]]:
             for coding in value.get("coding", ()):
                 yield coding.get("system"), coding.get("code")
         elif type in ("Identifier", "ContactPoint"):
-            # The system of a ContactPoint says phone or email: it is no code system.  R4: search.html#token
             yield value.get("system") if type == "Identifier" else None, value.get("value")
         else:
             yield value.get("system"), value.get("code")
