@@ -59,7 +59,7 @@ def _composite(type: str, one: Parameter) -> Any:
     return [
         (
             element,
-            [(half.code, half.field, half.walk) for half in halves],
+            [(half.code, half.kept_as, half.walk) for half in halves],
             [(field, walk) for field, (_, walk) in sorted(kept[element][1].items())] if element else (),
         )
         for element, halves in one.components

@@ -56,15 +56,14 @@ class Readiness:
         codes: parameters that are read or sorted by.  Whose record a resource belongs to is always asked for: by what
         may be seen, and by the record of who has seen it.
         """
-        if self._withheld is None:
-            self.look()
-        if self.whole:
+        withheld = self.look() if self._withheld is None else self._withheld
+        if not withheld:
             return
         known = parameters(type)
         wanted = {(type, OWNER), *((type, field) for code in codes for field in known[code].fields)}
         for expression in expressions:
             wanted.update(asked(type, expression))
-        if wanted.isdisjoint(self._withheld):
+        if wanted.isdisjoint(withheld):
             return
         lacking = sorted({f"{each[0]} by {_said(name)}" for each, name in self.look().items() if each in wanted})
         if lacking:
