@@ -13,6 +13,7 @@ from fhir_server.fhir.json import FhirDecimal
 #: What the properties of R4's own list stand for, under whatever code a system gives them.
 _STANDARD = "http://hl7.org/fhir/concept-properties#"
 _PARENTS = ("parent", "subsumedBy")
+_CHILD = "child"
 _ABSENT = ("retired", "inactive")
 _WORD = re.compile(r"\w+")
 
@@ -85,13 +86,27 @@ class Concept:
 def concepts(resource: Mapping[str, Any]) -> Iterator[Concept]:
     """The concepts of a CodeSystem of good structure, in its order, each behind what it is nested in."""
     uris = {each["code"]: each.get("uri", "") for each in resource.get("property", ())}
+    said = children(resource)
 
     def walk(rows: Iterable[Mapping[str, Any]], above: tuple[str, ...]) -> Iterator[Concept]:
         for row in rows:
-            yield concept(row, above, uris)
+            yield concept(row, (*above, *said.get(row["code"], ())), uris)
             yield from walk(row.get("concept", ()), (row["code"],))
 
     return walk(resource.get("concept", ()), ())
+
+
+def children(resource: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    """The parents of each code that a property `child` of theirs names; v3 code systems have further parents so."""
+    found: dict[str, list[str]] = {}
+    rest = list(resource.get("concept", ()))
+    while rest:
+        row = rest.pop()
+        rest += row.get("concept", ())
+        for part in row.get("property", ()):
+            if part["code"] == _CHILD and "valueCode" in part:
+                found.setdefault(part["valueCode"], []).append(row["code"])
+    return found
 
 
 def concept(row: Mapping[str, Any], above: tuple[str, ...] = (), uris: Mapping[str, str] | None = None) -> Concept:
@@ -108,6 +123,8 @@ def concept(row: Mapping[str, Any], above: tuple[str, ...] = (), uris: Mapping[s
         means = uri.removeprefix(_STANDARD) if uri.startswith(_STANDARD) else found.code
         if means in _PARENTS:
             parents[found.text] = None
+            continue
+        if means == _CHILD:
             continue
         abstract |= means == "notSelectable" and found.value is True
         inactive |= (means == "inactive" and found.value is True) or (means == "status" and found.text in _ABSENT)

@@ -15,6 +15,7 @@ from typing import Any
 from fhir_server.fhir.dates import instant
 from fhir_server.fhir.outcome import TooCostly
 from fhir_server.fhir.terminology.concepts import Designation, words
+from fhir_server.fhir.terminology.conditions import Condition
 from fhir_server.fhir.terminology.systems import Resource
 from fhir_server.fhir.terminology.value_sets import Definition, Member
 
@@ -22,6 +23,7 @@ from fhir_server.fhir.terminology.value_sets import Definition, Member
 MOST = 10_000
 #: Rows that would stand deeper come to the top.
 _DEEPEST = 40
+_SELECTABLE = Condition("notSelectable", "=", "false")
 #: What of the value set stands beside its expansion; the definition too, where it is asked for.
 _KEPT = ("resourceType", "id", "meta", "language", "url", "identifier", "version", "name", "title", "status",
          "experimental", "date", "publisher", "copyright")  # fmt: skip
@@ -36,6 +38,7 @@ class Wanted:
     text          only those whose words begin so
     count         None: all, from `offset` on
     language      of the displays; None: as the systems have them
+    selectable    without codes that only group others
     """
 
     text: str | None = None
@@ -46,6 +49,7 @@ class Wanted:
     active_only: bool = False
     nested: bool = False
     definition: bool = False
+    selectable: bool = False
 
     def parameters(self) -> Iterator[dict[str, Any]]:
         """As ValueSet.expansion.parameter."""
@@ -57,9 +61,12 @@ class Wanted:
             yield {"name": "offset", "valueInteger": self.offset}
         if self.language is not None:
             yield {"name": "displayLanguage", "valueCode": self.language}
-        for name, value in (("includeDesignations", self.designations), ("activeOnly", self.active_only)):
-            if value:
-                yield {"name": name, "valueBoolean": True}
+        flags = {
+            "includeDesignations": self.designations,
+            "activeOnly": self.active_only,
+            "excludeNotForUI": self.selectable,
+        }
+        yield from ({"name": name, "valueBoolean": True} for name, value in flags.items() if value)
         yield {"name": "excludeNested", "valueBoolean": not self.nested}
 
 
@@ -95,11 +102,13 @@ def _page(definition: Definition, wanted: Wanted) -> tuple[int, list[Member]]:
     part = definition.alone()
     if part and part.known and part.url is not None and wanted.count is not None and wanted.count <= MOST:
         # A page of one system, however large it is.
-        total = part.known.count(part.conditions, asked, active_only=active_only)
+        conditions = (*part.conditions, *([_SELECTABLE] if wanted.selectable else []))
+        total = part.known.count(conditions, asked, active_only=active_only)
         language = part.known.about.get("language")
-        found = part.known.select(part.conditions, asked, skip=wanted.offset, active_only=active_only)
+        found = part.known.select(conditions, asked, skip=wanted.offset, active_only=active_only)
         return total, [Member(part.url, part.version, each, language) for each in islice(found, wanted.count)]
-    members = list(islice(definition.members(asked, active_only=active_only), MOST + 1))
+    everyone = definition.members(asked, active_only=active_only)
+    members = list(islice((each for each in everyone if not (wanted.selectable and each.concept.abstract)), MOST + 1))
     if len(members) > MOST:
         narrow = "a `filter`" if part is None else "a `count`, or a `filter`"
         raise TooCostly(f"The value set has more than {MOST} codes; ask with {narrow}.")
