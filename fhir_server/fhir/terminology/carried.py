@@ -1,7 +1,8 @@
-"""The terminologies that come with the project: terminologies/*/*.json, and the codes of R4's required bindings.
+"""The terminologies that come with the project: the files of terminologies/, and the codes of R4's required bindings.
 
-Of a binding profiles/r4/bindings.json has the codes, and no names: its value set and its systems are made from there
-when they are asked for, so that nothing is kept twice.  Where a file has the same system, it goes first.
+Of a binding profiles/r4/bindings.json has the codes and terminologies/r4/names.json the names: its value set and its
+systems are made from there when they are asked for, so that nothing is kept twice.  Where a file has the same system,
+it goes first.
 """
 
 from __future__ import annotations
@@ -68,22 +69,28 @@ class Carried:
         return self._members[canonical]
 
     def resources(self) -> Iterator[Resource]:
-        """Every CodeSystem and ValueSet that has a file."""
+        """Every CodeSystem and ValueSet that has a file, as it is written there."""
         for found in self._files.values():
             yield from found.values()
 
     @cached_property
     def _files(self) -> Mapping[str, Mapping[str, Resource]]:
         found: dict[str, dict[str, Resource]] = {"CodeSystem": {}, "ValueSet": {}}
-        for path in sorted(carried("terminologies").glob("*/*.json")):
-            resource = orjson.loads(path.read_bytes())
-            found[resource["resourceType"]][resource["url"]] = resource
+        for folder in ("code-systems", "value-sets"):
+            for path in sorted((carried("terminologies") / folder).glob("*.json")):
+                resource = orjson.loads(path.read_bytes())
+                found[resource["resourceType"]][resource["url"]] = resource
         return found
 
     @cached_property
     def _bindings(self) -> Mapping[str, Mapping[str, list[str]]]:
         table: dict[str, Any] = orjson.loads((carried("profiles") / "r4" / "bindings.json").read_bytes())
         return table["codes"]
+
+    @cached_property
+    def _names(self) -> Mapping[str, Mapping[str, str]]:
+        found: dict[str, dict[str, str]] = orjson.loads((carried("terminologies") / "r4" / "names.json").read_bytes())
+        return found
 
     @cached_property
     def _bound_systems(self) -> Mapping[str, Mapping[str, None]]:
@@ -95,12 +102,19 @@ class Carried:
         return found
 
     def _system(self, url: str) -> System:
-        bound = (Concept(code) for code in self._bound_systems.get(url, ()))
+        names = self._names.get(url, {})
+        bound = (Concept(code, names.get(code, code)) for code in self._bound_systems.get(url, ()))
         if url in self._files["CodeSystem"]:
             resource = self._files["CodeSystem"][url]
             return Listed(resource, also=bound if resource["content"] == "fragment" else ())
-        name = url.rpartition("/")[2]
-        about = {"resourceType": "CodeSystem", "url": url, "name": name, "status": "active", "content": "fragment"}
+        about = {
+            "resourceType": "CodeSystem",
+            "language": "en",
+            "url": url,
+            "name": url.rpartition("/")[2],
+            "status": "active",
+            "content": "fragment",
+        }
         return Listed(about, also=bound)
 
     def _bound(self, url: str) -> Resource | None:
