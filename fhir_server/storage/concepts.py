@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -43,6 +43,7 @@ _FLAGS = {"inactive": "inactive", "notSelectable": "abstract"}
 #: An index key is short: of a longer value nothing is asked for.
 _LONGEST_VALUE = 200
 _MOST_WORDS = 200
+_REMOVED_AT_ONCE = 1_000
 
 Filter = dict[str, Any]
 
@@ -73,6 +74,21 @@ def write(database: Database, of: str, concepts: Iterable[tuple[Concept, Iterabl
     with answering():
         done = database[CONCEPTS].bulk_write(changes, ordered=False)
     return done.upserted_count, done.modified_count, done.matched_count - done.modified_count
+
+
+def remove_others(database: Database, of: str, kept: Container[str]) -> int:
+    """How many concepts were removed: those whose code is not among `kept`."""
+    gone: list[str] = []
+    removed = 0
+    with answering():
+        for found in database[CONCEPTS].find({"of": of}, {"code": 1}):
+            if found["code"] not in kept:
+                gone.append(found["_id"])
+        for start in range(0, len(gone), _REMOVED_AT_ONCE):
+            removed += (
+                database[CONCEPTS].delete_many({"_id": {"$in": gone[start : start + _REMOVED_AT_ONCE]}}).deleted_count
+            )
+    return removed
 
 
 def document(of: str, concept: Concept, above: Iterable[str]) -> dict[str, Any]:
