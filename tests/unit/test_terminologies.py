@@ -85,6 +85,7 @@ def test_value_sets_that_have_no_list_are_judged_by_form() -> None:
         definition = value_sets.read(value_set(HERE, url), HERE)
         assert membership.in_value_set(definition, Coded(good), infer=True).result
         assert not membership.in_value_set(definition, Coded(bad), infer=True).result
+        assert HERE.enumerated(url) is None
         with pytest.raises(TooCostly):
             members(url)
 
@@ -97,6 +98,14 @@ def test_what_urls_of_others_stand_for() -> None:
     for unknown in ("http://snomed.info/sct?fhir_vs=refset/1", "http://loinc.org/vs/LL1", "http://a.example"):
         with pytest.raises(NotFound):
             value_set(HERE, unknown)
+
+
+def test_who_is_in_for_a_binding() -> None:
+    """R4 terminologies.html#strength: the codes of a required binding, or that they are not known"""
+    gender = HERE.enumerated("https://hl7.fr/ig/fhir/core/ValueSet/fr-core-vs-patient-gender-INS")
+
+    assert gender == {("http://hl7.org/fhir/administrative-gender", code) for code in ("male", "female", "unknown")}
+    assert HERE.enumerated("http://none.example") is None
 
 
 def test_a_system_has_one_version() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from fhir_server.fhir.outcome import NotFound, NotSupported, TooCostly, Unprocessable
 from fhir_server.fhir.terminology import expansion, membership, relations, value_sets
+from fhir_server.fhir.terminology.conditions import Condition
 from fhir_server.fhir.terminology.expansion import Wanted
 from fhir_server.fhir.terminology.membership import Coded
 from fhir_server.fhir.terminology.systems import Listed, Resource, System
@@ -393,6 +394,18 @@ def test_how_two_codes_stand_to_each_other() -> None:
         relations.subsumes(animals, "cat", "none")
     with pytest.raises(NotSupported):
         relations.subsumes(Listed({**ANIMAL, "hierarchyMeaning": "part-of"}), "mammal", "cat")
+
+
+def test_a_deep_hierarchy_costs_no_more_than_its_size() -> None:
+    """R4 valueset-filter-operator.html: each concept is looked at once"""
+    rows = [{"code": "0"}] + [
+        {"code": str(n), "property": [{"code": "parent", "valueCode": str(n - 1)}]} for n in range(1, 20_000)
+    ]
+    deep = Listed({**ANIMAL, "concept": rows})
+
+    assert deep.count((Condition("concept", "is-a", "10000"),)) == 10_000
+    assert deep.count((Condition("concept", "generalizes", "10000"),)) == 10_001
+    assert deep.count((Condition("concept", "is-a", "none"),)) == 0
 
 
 def test_what_search_asks() -> None:

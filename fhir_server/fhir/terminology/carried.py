@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from fhir_server.config import carried
+from fhir_server.fhir.outcome import NotFound, TooCostly
 from fhir_server.fhir.terminology.concepts import Concept
 from fhir_server.fhir.terminology.relations import members
 from fhir_server.fhir.terminology.systems import Grammar, Listed, Resource, System
@@ -63,10 +64,17 @@ class Carried:
         return found
 
     def members(self, canonical: str) -> frozenset[tuple[str, str]]:
-        """As relations.members, kept: what a binding of a profile asks for.  Raises NotFound, TooCostly."""
+        """As relations.members, and kept.  Raises NotFound, TooCostly."""
         if canonical not in self._members:
             self._members[canonical] = members(self, canonical)
         return self._members[canonical]
+
+    def enumerated(self, canonical: str) -> frozenset[tuple[str, str]] | None:
+        """(system, code) of all who are in, for a binding to be held to; None where that is not known."""
+        try:
+            return self.members(canonical)
+        except (NotFound, TooCostly):
+            return None
 
     def resources(self) -> Iterator[Resource]:
         """Every CodeSystem and ValueSet that has a file, as it is written there."""

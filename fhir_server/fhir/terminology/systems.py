@@ -8,7 +8,7 @@ R4: codesystem.html, references.html#canonical
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -100,10 +100,11 @@ class Listed:
         self, conditions: Sequence[Condition], words: Sequence[str] = (), *, skip: int = 0, active_only: bool = False
     ) -> Iterator[Concept]:
         """As System."""
+        tests = [self._test(condition) for condition in conditions]
         for each in self._concepts.values():
             if active_only and each.inactive or (words and not has_words(each, words)):
                 continue
-            if not all(holds(condition, each, self) for condition in conditions):
+            if not all(test(each) for test in tests):
                 continue
             if skip:
                 skip -= 1
@@ -113,6 +114,30 @@ class Listed:
     def count(self, conditions: Sequence[Condition], words: Sequence[str] = (), *, active_only: bool = False) -> int:
         """As System."""
         return sum(1 for _ in self.select(conditions, words, active_only=active_only))
+
+    def _test(self, condition: Condition) -> Callable[[Concept], bool]:
+        """The condition; a place in the hierarchy is looked for once, and not for every concept."""
+        if not condition.of_hierarchy:
+            return lambda each: holds(condition, each, self)
+        code = condition.value
+        found = self.ancestors(code) if condition.op == "generalizes" else self._below(code)
+        keys = {self._key(each) for each in found}
+        if condition.op == "descendent-of":
+            return lambda each: self._key(each.code) in keys
+        keys.add(self._key(code))
+        wanted = condition.op != "is-not-a"
+        return lambda each: (self._key(each.code) in keys) is wanted
+
+    def _below(self, code: str) -> set[str]:
+        """All that stand below the code."""
+        found: set[str] = set()
+        rest = list(self.children(code))
+        while rest:
+            each = rest.pop()
+            if each not in found:
+                found.add(each)
+                rest += self.children(each)
+        return found
 
     @cached_property
     def _children(self) -> Mapping[str, Sequence[str]]:
