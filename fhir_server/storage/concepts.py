@@ -7,6 +7,7 @@
     lineage      the code and all that stands above it: what is below a code is one query
     values       `name=value` of each property, as a filter asks for it
     words        the folded words of the names, as a picker's filter asks for them
+    text         the same in one, for the further words of a filter: of several, the index is asked for the rarest
 
 `loading/concepts.py` fills it; the CodeSystem resource itself is kept as any other, with `content` not-present.
 """
@@ -44,6 +45,7 @@ _FLAGS = {"inactive": "inactive", "notSelectable": "abstract"}
 _LONGEST_VALUE = 200
 _MOST_WORDS = 200
 _REMOVED_AT_ONCE = 1_000
+_COUNTED = 500
 
 Filter = dict[str, Any]
 
@@ -94,6 +96,7 @@ def remove_others(database: Database, of: str, kept: Container[str]) -> int:
 def document(of: str, concept: Concept, above: Iterable[str]) -> dict[str, Any]:
     """What is kept of a concept."""
     values = [f"{each.code}={each.text}" for each in concept.properties if len(each.text) <= _LONGEST_VALUE]
+    known = words_of(concept)[:_MOST_WORDS]
     found = {
         "_id": f"{of}\n{concept.code}",
         "of": of,
@@ -105,7 +108,8 @@ def document(of: str, concept: Concept, above: Iterable[str]) -> dict[str, Any]:
         "parents": list(concept.parents),
         "lineage": [concept.code, *sorted(set(above) - {concept.code})],
         "values": list(dict.fromkeys(values)),
-        "words": words_of(concept)[:_MOST_WORDS],
+        "words": known,
+        "text": " ".join(known),
         "abstract": concept.abstract,
         "inactive": concept.inactive,
     }
@@ -195,10 +199,24 @@ class StoredSystem:
                 rest.append(condition)
             else:
                 terms.append(term)
-        terms += [{"words": {"$regex": "^" + re.escape(word)}} for word in words]
+        terms += self._with_words(words)
         if active_only:
             terms.append({"inactive": False})
         return {"$and": terms}, rest
+
+    def _with_words(self, words: Sequence[str]) -> list[Filter]:
+        """The filter for all of the words: one by the index, the others by the text."""
+        indexed = {word: {"words": {"$regex": "^" + re.escape(word)}} for word in words}
+        if len(indexed) < 2:
+            return list(indexed.values())
+        rarest = min(indexed, key=lambda word: self._upto({"of": self._of, **indexed[word]}))
+        others = [word for word in indexed if word != rarest]
+        return [indexed[rarest], *({"text": {"$regex": f"(^| ){re.escape(word)}"}} for word in others)]
+
+    def _upto(self, query: Filter) -> int:
+        """How many there are, as far as it matters for a choice."""
+        with answering():
+            return self._collection.count_documents(query, limit=_COUNTED, maxTimeMS=self._timeout)
 
     def _term(self, asked: Condition) -> Filter | None:
         value = asked.value

@@ -31,6 +31,7 @@ from fhir_server.storage import concepts as stored
 from fhir_server.storage.concepts import CONCEPTS, StoredSystem
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
+from tests.servers import run
 
 URL = "http://a.example/large"
 BASE = "http://fhir.test/fhir"
@@ -98,7 +99,7 @@ def test_the_store_answers_as_memory_does(database: Database[dict[str, Any]], se
     draw = random.Random(seed)  # noqa: S311
     asked = [(each,) for each in CONDITIONS] + [tuple(draw.sample(CONDITIONS, 2)) for _ in range(25)] + [()]
     for conditions in asked:
-        for words, active_only in (((), False), (("red",), True), (("et",), False)):
+        for words, active_only in (((), False), (("red",), True), (("et", "1"), False), (("thi", "gr", "hiv"), False)):
             wanted = sorted(each.code for each in memory.select(conditions, words, active_only=active_only))
             found = [each.code for each in store.select(conditions, words, active_only=active_only)]
             assert found == wanted, (conditions, words)
@@ -251,6 +252,22 @@ def test_lines_of_concepts_packed_and_loaded_again(
     old = source.code_system(URL, "1")
     assert old
     assert old.count(()) == 10
+
+
+def test_the_command_says_what_came_of_it(mongodb_uri: str, database: Database[dict[str, Any]], tmp_path: Path) -> None:
+    """`fhir-server load --code-system URL FILE`: 0 and a summary; 1 and one line for a file that is faulty"""
+    path = tmp_path / "large.csv"
+    path.write_text(TABLE)
+    where = {"mongodb_uri": mongodb_uri, "mongodb_database": database.name}
+    done = run("load", "--code-system", URL, "--code-system-version", "1", "--language", "en", path, **where)
+    path.write_text("nothing\n")
+    faulty = run("load", "--code-system", URL, path, **where)
+
+    assert done.returncode == 0, done.stderr
+    assert "5 loaded" in done.stdout
+    assert (faulty.returncode, "no column `code`" in faulty.stdout) == (1, True), faulty
+    system = terminology(database).code_system(URL, "1")
+    assert system and system.count(()) == 4
 
 
 @pytest.mark.parametrize(
