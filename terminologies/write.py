@@ -5,8 +5,8 @@
 The same tables give the same bytes, on every machine.  R4: codesystem.html, valueset.html
 
     tables/systems.csv       a row for each code system; `source` names a row of tables/sources.csv
-    tables/codes/<id>.csv    its codes: display in French, in English, the codes above, the value sets that it is in,
-                             and a column for each property
+    tables/codes/<id>.csv    its codes: display in the language of the system, further names in French (`fr`) and
+                             English (`en`), the codes above, the value sets that it is in, a column for each property
     tables/value_sets.csv    a row for each value set; `whole` lists others that it is made of
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TABLES = HERE / "tables"
 #: The columns that are not properties.
-_OWN = ("code", "display", "en", "parents", "sets")
+_OWN = ("code", "display", "fr", "en", "parents", "sets")
 _STANDARD = "http://hl7.org/fhir/concept-properties#"
 _PROPERTIES = "https://fhir-server.example/CodeSystem/properties#"
 _SNOMED = "http://snomed.info/sct"
@@ -165,11 +165,11 @@ def _concept(row: dict[str, str]) -> dict:
         if column not in _OWN:
             several = text.split() if column == "protects-from" else [text]
             properties += [_property(column, each) for each in several if each]
-    english = [{"language": "en", "value": row["en"]}] if row["en"] else []
+    names = [{"language": language, "value": row[language]} for language in ("fr", "en") if row.get(language)]
     return {
         "code": row["code"],
         "display": row["display"],
-        **({"designation": english} if english else {}),
+        **({"designation": names} if names else {}),
         **({"property": properties} if properties else {}),
     }
 

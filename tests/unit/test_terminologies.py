@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,25 @@ def test_french_and_english_names() -> None:
 
     assert weight is not None
     assert (weight.display, weight.named("en", "fr")) == ("Poids", "Body weight")
+
+
+def test_every_code_of_the_seed_record_is_known() -> None:
+    """seed_data/: no Coding or Quantity of the demonstration record has a code that nothing explains"""
+
+    def walk(value: Any) -> Iterator[tuple[str, str]]:
+        if isinstance(value, dict):
+            if isinstance(value.get("system"), str) and isinstance(value.get("code"), str):
+                yield value["system"], value["code"]
+            for inner in value.values():
+                yield from walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from walk(inner)
+
+    bundles = [json.loads(path.read_bytes()) for path in (carried("seed_data") / "bundles").glob("*.json")]
+    used = {key for bundle in bundles for key in walk(bundle)}
+    assert len(used) > 300
+    assert {(of, code) for of, code in used if not ((found := HERE.code_system(of)) and found.concept(code))} == set()
 
 
 def test_what_is_kept_is_small() -> None:
