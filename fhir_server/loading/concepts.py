@@ -77,8 +77,8 @@ class Graph:
 
 
 def is_large(resource: Mapping[str, Any]) -> bool:
-    """Whether a CodeSystem has more concepts than are kept in one document."""
-    if resource.get("resourceType") != "CodeSystem":
+    """Whether a CodeSystem, one that can be named, has more concepts than are kept in one document."""
+    if resource.get("resourceType") != "CodeSystem" or not isinstance(resource.get("url"), str):
         return False
     number = 0
     rest = [resource.get("concept")]

@@ -292,6 +292,8 @@ class Loader:
             try:
                 resource = concepts.keep_apart(self._around.store.database, resource)
             except FhirError as error:
+                if error.status >= 500:
+                    raise
                 self._done.tally.faulty(resource["resourceType"], error, place)
                 return
         self._batch.append((place, resource))

@@ -325,6 +325,10 @@ def test_a_code_system_too_large_for_one_document_is_kept_apart(
     assert (page["total"], len(page["contains"])) == (loading.MOST_IN_ONE + 1, 5)
     again = command.load(mongodb_client, settings, [path], base=BASE, quiet=True)
     assert again.tally.of("unchanged") == 1
+    path.write_text(json.dumps({**resource, "version": "2", "status": "none"}))
+    faulty = command.load(mongodb_client, settings, [path], base=BASE, quiet=True)
+    assert faulty.tally.of("faulty") == 1
+    assert database[CONCEPTS].count_documents({"of": f"{URL}|2"}) == 0
 
 
 class _One:
