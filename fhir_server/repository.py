@@ -7,7 +7,7 @@ can forget a step.  What may not be seen and what is not there are the same answ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Literal, TypeVar
 
@@ -29,6 +29,8 @@ from fhir_server.fhir.outcome import (
     PreconditionFailed,
     Unprocessable,
 )
+from fhir_server.fhir.terminology.carried import carried_terminologies
+from fhir_server.fhir.terminology.systems import Source
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.cursor import Cursors
 from fhir_server.search.expression import EVERYTHING, NOTHING, Expression, Match, OfTypes, all_of, any_of, has_joins
@@ -58,6 +60,7 @@ class Surroundings:
     page_sizes: tuple[int, int] = (20, 1000)
     update_as_create: bool = True
     check_references: bool = False
+    terminology: Source = field(default_factory=carried_terminologies)
 
     def reader(self) -> Reader:
         """The reader of queries, now."""
@@ -407,6 +410,15 @@ class Repository:
     def new_id(self) -> str:
         """An id that no resource has."""
         return self._around.new_id()
+
+    def now(self) -> datetime:
+        """The time."""
+        return self._around.clock()
+
+    @property
+    def terminology(self) -> Source:
+        """Where code systems and value sets are found; every authenticated client may ask them."""
+        return self._around.terminology
 
     def may_read(self, stored: Stored) -> bool:
         """Whether the actor, who may have written this version, may read it too."""

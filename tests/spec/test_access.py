@@ -36,10 +36,11 @@ LETTERS = {
     "meta-add": "u",
     "meta-delete": "u",
 }
-#: (interaction, method, path), a row for each row of the tables of routes and operations.
+#: (interaction, method, path), a row for each row of the tables of routes and of operations on records.
 ASKED = [(route.interaction, route.method, route.path) for route in ROUTES] + [
-    (name, method, f"{{type}}/{{id}}/${name}")
-    for name, operation in OPERATIONS.items()
+    (operation.name, method, f"{{type}}/{{id}}/${operation.name}")
+    for operation in OPERATIONS
+    if "Patient" in operation.types
     for method in (["POST"] if operation.changes else ["GET", "POST"])
 ]
 META = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "a"}]}}]}
