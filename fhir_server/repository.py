@@ -64,7 +64,7 @@ class Surroundings:
 
     def reader(self) -> Reader:
         """The reader of queries, now."""
-        return Reader(self.base, self.zone, self.clock())
+        return Reader(self.base, self.zone, self.clock(), self.terminology)
 
     def constraint(self, type: str, pairs: tuple[tuple[str, str], ...]) -> Expression:
         """What the constraint of a granular scope asks.  Raises BadRequest, also where it asks of other resources."""
