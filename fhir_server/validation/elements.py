@@ -1,9 +1,11 @@
-"""One walk over a resource beside its R4 definition, which finds every structural fault at once.
+"""One walk over a resource beside its R4 definition, which finds every fault against the standard at once.
 
 Judged: names, cardinality, lists and single values, one type of each choice, the formats of primitives, nulls and the
-`_x` beside a primitive, codes where the binding is required, and the same in whatever is contained.  Not judged: other
-codes, targets of references, and the invariants but for three that are of structure: ele-1 (never empty), dom-2
-(contained once), txt-1 (plain narrative).
+`_x` beside a primitive, codes where the binding is required, the types that references point at, the same in whatever
+is contained, and the invariants.  An invariant is asked only where what it is about has no other fault.
+
+Not judged: other codes; what a `urn:` or conditional reference is to; the targets of canonicals; whether what is referred
+to is there, unless it is contained.
 
 A fault is placed by FHIRPath: `Observation.component[1].value.ofType(Quantity).value`.  An element that is missing has
 the path it would have.
@@ -19,20 +21,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from fhir_server.fhir import definitions
+from fhir_server.fhir import definitions, references
 from fhir_server.fhir.definitions import Element
 from fhir_server.fhir.outcome import Issue
 from fhir_server.fhir.types import TYPES
 from fhir_server.validation.bindings import Binding, Form, binding
+from fhir_server.validation.invariants import Invariant, invariants
+from fhir_server.validation.places import named, step
 from fhir_server.validation.primitives import FAULT, Fault
 from fhir_server.validation.words import kind, listing, nearest, sentence, shown
 
 #: After so many, the rest are left out: nobody reads them, and a hostile body could hold a million.
 LIMIT = 500
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_KEYWORDS = {"and", "div", "false", "implies", "mod", "or", "true", "xor"}
 _SPACE = re.compile(r"\s")
+_STRUCTURE_DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
 
 
 class _Enough(Exception):
@@ -40,10 +43,20 @@ class _Enough(Exception):
 
 
 def faults(resource: Any) -> list[Issue]:
-    """Every structural fault of `resource`, a value parsed from JSON, in the order of its text."""
-    walk = _Walk()
+    """Every fault of `resource`, a value parsed from JSON, in the order of its text; broken invariants come last."""
+    return _walked(resource, "error")
+
+
+def advice(resource: dict[str, Any]) -> list[Issue]:
+    """What the standard would rather have otherwise in `resource`, which has no fault: its invariants that only warn."""
+    return [issue for issue in _walked(resource, "warning") if issue.severity == "warning"]
+
+
+def _walked(resource: Any, severity: str) -> list[Issue]:
+    walk = _Walk(severity)
     try:
         walk.resource(resource, "", None)
+        walk.ask_invariants()
     except _Enough:
         more = f"These are the first {LIMIT} faults; the rest are left out."
         walk.issues.append(Issue("incomplete", more, severity="information"))
@@ -74,16 +87,36 @@ class _Shape:
     """By JSON key, `_x` included.  None: nothing to check."""
     required: tuple[tuple[str, ...], ...]
     """Of each group of keys, one must be there."""
+    invariants: tuple[Invariant, ...]
+    advice: tuple[Invariant, ...]
 
 
 @dataclass(slots=True)
 class _Walk:
+    severity: str
+    """Of the invariants that are asked."""
     issues: list[Issue] = field(default_factory=list)
+    outer: dict[str, Any] = field(default_factory=dict)
+    """The resource that the walk is in, and into which others may be contained."""
+    inner: dict[str, Any] = field(default_factory=dict)
+    """The resource that the walk is in: the outer one, or one that is contained."""
+    place: str = ""
+    """Where the inner one is."""
+    to_ask: list[tuple[Invariant, Any, str, dict[str, Any], dict[str, Any], str]] = field(default_factory=list)
 
-    def report(self, code: str, words: str, path: str) -> None:
+    def report(self, code: str, words: str, *places: str, severity: str = "error") -> None:
         if len(self.issues) >= LIMIT:
             raise _Enough
-        self.issues.append(Issue(code, words, (path,)))
+        self.issues.append(Issue(code, words, places, severity))
+
+    def ask_invariants(self) -> None:
+        """Those that may be broken; not of what has other faults, which the answer would but repeat."""
+        faulty = [place for issue in self.issues for place in issue.expression]
+        for invariant, value, path, inner, outer, place in self.to_ask:
+            if faulty and _spoilt(invariant, path, place, faulty):
+                continue
+            for places, words in invariant.breaches(value, path, inner, outer):
+                self.report("invariant", words or invariant.words, *places, severity=invariant.severity)
 
     def resource(self, value: Any, path: str, holder: str | None) -> None:
         """A resource: at the root (`holder` None), contained, in an entry or in a parameter."""
@@ -106,7 +139,12 @@ class _Walk:
         if holder == "contained" and "contained" in value:
             words = "A contained resource may not contain others: put them all into the outer one (dom-2)."
             self.report("invariant", words, f"{path}.contained")
+        around = self.outer, self.inner, self.place
+        self.inner, self.place = value, path or name
+        if holder != "contained":
+            self.outer = value
         self.members(value, _shape(name), path or name)
+        self.outer, self.inner, self.place = around
 
     def members(self, value: dict[str, Any], shape: _Shape, path: str) -> None:
         """The members of an object: each of them, then those that are missing."""
@@ -136,6 +174,9 @@ class _Walk:
                     break
             else:
                 self.missing(keys, shape, path)
+        for invariant in shape.invariants if self.severity == "error" else shape.advice:
+            if invariant.when is None or not invariant.when.isdisjoint(value):
+                self.to_ask.append((invariant, value, path, self.inner, self.outer, self.place))
 
     def object(self, value: Any, structure: str, name: str, path: str) -> None:
         """A complex element."""
@@ -187,6 +228,42 @@ class _Walk:
         if words:
             self.report("code-invalid", sentence(slot.element.name, words), path)
 
+    def referring(self, reference: dict[str, Any], slot: _Slot, path: str) -> None:
+        """A Reference of good structure: does it point at a type it may point at?  R4: references.html"""
+        name, targets = slot.element.name, slot.element.targets
+        text, stated = reference.get("reference"), reference.get("type")
+        found = references.parse(text) if text is not None else None
+        if found and found.contained and found.url != "#":
+            inside = _contained(self.outer, found.url[1:])
+            if inside is None:
+                words = f"`{name}`: {shown(text)} is not the id of a contained resource (ref-1)."
+                self.report("invariant", words, f"{path}.reference", path)
+                return
+            actual: str | None = inside
+        elif found and found.contained:
+            actual = self.outer["resourceType"]
+        else:
+            actual = found.type if found and found.query is None else None
+        if actual is not None and not definitions.is_resource(actual):
+            if found.local:
+                words = f"`{name}`: {shown(text)} begins with {shown(actual)}, which is not a resource type of R4."
+                self.report("value", words, f"{path}.reference", path)
+            return
+        if actual and targets and actual not in targets:
+            words = f"`{name}` may not refer to {_article(actual)}: only to {listing(targets)}."
+            self.report("value", words, f"{path}.reference", path)
+        if stated is None:
+            return
+        type = stated.removeprefix(_STRUCTURE_DEFINITION)
+        if actual and type != actual and definitions.is_resource(type):
+            words = f"`{name}` says in `type` that it refers to {_article(type)}, and `reference` is to {_article(actual)}."
+            self.report("value", words, f"{path}.type", path)
+        elif not actual and targets and definitions.is_resource(type) and type not in targets:
+            words = f"`{name}` may not refer to {_article(type)}: only to {listing(targets)}."
+            self.report("value", words, f"{path}.type", path)
+        elif not actual and not definitions.is_resource(type) and ":" not in type:
+            self.report("value", f"`type`: {shown(type)} is not a resource type of R4.", f"{path}.type", path)
+
     def missing(self, keys: tuple[str, ...], shape: _Shape, path: str) -> None:
         names = [key for key in keys if not key.startswith("_")]
         slot = shape.slots[names[0]]
@@ -198,7 +275,7 @@ class _Walk:
             self.report("required", f"`{names[0]}` is required.", path + slot.step)
 
     def unknown(self, key: str, shape: _Shape, path: str) -> None:
-        self.report("structure", _why_unknown(key, shape), path + _named(key))
+        self.report("structure", _why_unknown(key, shape), path + named(key))
 
 
 def _visit_primitive(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
@@ -264,6 +341,21 @@ def _visit_objects(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], 
         walk.object(item, element.structure or element.type, element.name, f"{path}{slot.step}[{index}]")
 
 
+def _visit_reference(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    before = len(walk.issues)
+    _visit_object(walk, slot, value, owner, path)
+    if len(walk.issues) == before:
+        walk.referring(value, slot, path + slot.step)
+
+
+def _visit_references(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    before = len(walk.issues)
+    _visit_objects(walk, slot, value, owner, path)
+    if len(walk.issues) == before:
+        for index, item in enumerate(value):
+            walk.referring(item, slot, f"{path}{slot.step}[{index}]")
+
+
 def _visit_concept(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
     """A CodeableConcept with a binding: once its structure is good, its codings are looked at."""
     before = len(walk.issues)
@@ -303,7 +395,7 @@ def _shape(key: str) -> _Shape:
             required[group] = required.get(group, ()) + keys
     if definitions.is_resource(key):
         slots["resourceType"] = None
-    return _Shape(key, slots, tuple(required.values()))
+    return _Shape(key, slots, tuple(required.values()), invariants(key), invariants(key, "warning"))
 
 
 def _slot(element: Element, visit: _Visit | None = None) -> _Slot:
@@ -321,6 +413,8 @@ def _visit(element: Element) -> _Visit:
         return _visit_resources if element.many else _visit_resource
     if element.binding and element.type == "CodeableConcept" and not element.many:
         return _visit_concept
+    if element.type == "Reference":
+        return _visit_references if element.many else _visit_reference
     return _visit_objects if element.many else _visit_object
 
 
@@ -329,25 +423,30 @@ def _extensible(element: Element) -> bool:
     return not element.attribute and element.name != "id" and element.type != "xhtml"
 
 
-def step(element: Element) -> str:
-    """What an element adds to a FHIRPath: `.value.ofType(Quantity)` for valueQuantity."""
-    if element.choice:
-        return f".{element.choice.removesuffix('[x]')}.ofType({element.type})"
-    return _named(element.name)
-
-
-def _named(name: str) -> str:
-    """The step to a child of this name, delimited where FHIRPath would not take it as it is.  FHIRPath: identifiers"""
-    if _IDENTIFIER.fullmatch(name) and name not in _KEYWORDS:
-        return f".{name}"
-    escaped = (c if c.isprintable() and c not in "`\\" else f"\\u{ord(c):04x}" for c in name[:64])
-    return f".`{''.join(escaped)}`"
-
-
 def _element_id(value: Any) -> str | None:
     """Element.id is any text without spaces; the id of a resource is stricter.  R4: element.html"""
     words = FAULT["string"](value)
     return words or (f"{shown(value)} is not an element id (it holds white space)" if _SPACE.search(value) else None)
+
+
+def _contained(outer: dict[str, Any], id: str) -> str | None:
+    """The type of the resource with this id that `outer` contains."""
+    held = outer.get("contained")
+    for inner in held if isinstance(held, list) else ():
+        if isinstance(inner, dict) and inner.get("id") == id and isinstance(inner.get("resourceType"), str):
+            return inner["resourceType"]
+    return None
+
+
+def _spoilt(invariant: Invariant, path: str, place: str, faulty: list[str]) -> bool:
+    """Whether a fault lies in what the invariant is about; `place` is that of the resource around."""
+    if not invariant.local:
+        about: tuple[str, ...] = (place,)
+    elif not invariant.names:
+        about = (path,)
+    else:
+        about = tuple(f"{path}.{name}" for name in invariant.names)
+    return any(fault.startswith(about) or fault == path for fault in faulty)
 
 
 def _nothing(value: Any) -> None:
