@@ -4,8 +4,8 @@ Judged: names, cardinality, lists and single values, one type of each choice, th
 `_x` beside a primitive, codes where the binding is required, the types that references point at, the same in whatever
 is contained, and the invariants.  An invariant is asked only where what it is about has no other fault.
 
-Not judged: other codes; what a `urn:` or conditional reference is to; the targets of canonicals; whether what is referred
-to is there, unless it is contained.
+Not judged: other codes; what a `urn:` or conditional reference is to; the targets of canonicals; whether what is
+referred to is there, unless it is contained.
 
 A fault is placed by FHIRPath: `Observation.component[1].value.ofType(Quantity).value`.  An element that is missing has
 the path it would have.
@@ -16,7 +16,7 @@ R4: json.html, conformance-rules.html#cardinality, formats.html#choice, valueset
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -35,6 +35,7 @@ from fhir_server.validation.words import kind, listing, nearest, sentence, shown
 LIMIT = 500
 
 _SPACE = re.compile(r"\s")
+_MARK = re.compile(r"[.\[]")
 _STRUCTURE_DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -48,7 +49,7 @@ def faults(resource: Any) -> list[Issue]:
 
 
 def advice(resource: dict[str, Any]) -> list[Issue]:
-    """What the standard would rather have otherwise in `resource`, which has no fault: its invariants that only warn."""
+    """What the standard would rather have otherwise in `resource`, which has no fault: invariants that only warn."""
     return [issue for issue in _walked(resource, "warning") if issue.severity == "warning"]
 
 
@@ -102,6 +103,9 @@ class _Walk:
     """The resource that the walk is in: the outer one, or one that is contained."""
     place: str = ""
     """Where the inner one is."""
+    known_of: dict[str, Any] | None = None
+    known: dict[str, str] = field(default_factory=dict)
+    """What `known_of`, an outer resource, contains."""
     to_ask: list[tuple[Invariant, Any, str, dict[str, Any], dict[str, Any], str]] = field(default_factory=list)
 
     def report(self, code: str, words: str, *places: str, severity: str = "error") -> None:
@@ -111,7 +115,7 @@ class _Walk:
 
     def ask_invariants(self) -> None:
         """Those that may be broken; not of what has other faults, which the answer would but repeat."""
-        faulty = [place for issue in self.issues for place in issue.expression]
+        faulty = {outer for issue in self.issues for place in issue.expression for outer in _outer(place)}
         for invariant, value, path, inner, outer, place in self.to_ask:
             if faulty and _spoilt(invariant, path, place, faulty):
                 continue
@@ -231,38 +235,46 @@ class _Walk:
     def referring(self, reference: dict[str, Any], slot: _Slot, path: str) -> None:
         """A Reference of good structure: does it point at a type it may point at?  R4: references.html"""
         name, targets = slot.element.name, slot.element.targets
-        text, stated = reference.get("reference"), reference.get("type")
-        found = references.parse(text) if text is not None else None
-        if found and found.contained and found.url != "#":
-            inside = _contained(self.outer, found.url[1:])
-            if inside is None:
-                words = f"`{name}`: {shown(text)} is not the id of a contained resource (ref-1)."
-                self.report("invariant", words, f"{path}.reference", path)
+        type, place = None, f"{path}.reference"
+        if "reference" in reference:
+            found = references.parse(reference["reference"])
+            type = found.type if found.query is None else None
+            if found.contained and found.url is not None:
+                type = self.contained().get(found.url[1:]) if found.url != "#" else self.outer["resourceType"]
+                if type is None:
+                    words = f"`{name}`: {shown(found.url)} is not the id of a contained resource (ref-1)."
+                    self.report("invariant", words, place, path)
+                    return
+            elif found.local and not definitions.is_resource(str(type)):
+                words = f"`{name}`: {shown(reference['reference'])} does not begin with a resource type of R4."
+                self.report("value", words, place, path)
                 return
-            actual: str | None = inside
-        elif found and found.contained:
-            actual = self.outer["resourceType"]
-        else:
-            actual = found.type if found and found.query is None else None
-        if actual is not None and not definitions.is_resource(actual):
-            if found.local:
-                words = f"`{name}`: {shown(text)} begins with {shown(actual)}, which is not a resource type of R4."
-                self.report("value", words, f"{path}.reference", path)
-            return
-        if actual and targets and actual not in targets:
-            words = f"`{name}` may not refer to {_article(actual)}: only to {listing(targets)}."
-            self.report("value", words, f"{path}.reference", path)
-        if stated is None:
-            return
-        type = stated.removeprefix(_STRUCTURE_DEFINITION)
-        if actual and type != actual and definitions.is_resource(type):
-            words = f"`{name}` says in `type` that it refers to {_article(type)}, and `reference` is to {_article(actual)}."
-            self.report("value", words, f"{path}.type", path)
-        elif not actual and targets and definitions.is_resource(type) and type not in targets:
+        if "type" in reference:
+            stated = reference["type"].removeprefix(_STRUCTURE_DEFINITION)
+            if not definitions.is_resource(stated):
+                if ":" not in stated:  # a logical model may have another name
+                    self.report("value", f"`type`: {shown(stated)} is not a resource type of R4.", f"{path}.type", path)
+            elif type is None:
+                type, place = stated, f"{path}.type"
+            elif type != stated and definitions.is_resource(type):
+                words = f"`{name}` says that it refers to {_article(stated)}, and its reference is to {_article(type)}."
+                self.report("value", words, f"{path}.type", path)
+        if targets and type is not None and definitions.is_resource(type) and type not in targets:
             words = f"`{name}` may not refer to {_article(type)}: only to {listing(targets)}."
-            self.report("value", words, f"{path}.type", path)
-        elif not actual and not definitions.is_resource(type) and ":" not in type:
-            self.report("value", f"`type`: {shown(type)} is not a resource type of R4.", f"{path}.type", path)
+            self.report("value", words, place, path)
+
+    def contained(self) -> dict[str, str]:
+        """The types of the resources that the outer one contains, by id."""
+        if self.known_of is not self.outer:
+            held = self.outer.get("contained")
+            inner = [each for each in held if isinstance(each, dict)] if isinstance(held, list) else []
+            self.known_of = self.outer
+            self.known = {
+                each["id"]: each["resourceType"]
+                for each in inner
+                if isinstance(each.get("id"), str) and isinstance(each.get("resourceType"), str)
+            }
+        return self.known
 
     def missing(self, keys: tuple[str, ...], shape: _Shape, path: str) -> None:
         names = [key for key in keys if not key.startswith("_")]
@@ -429,24 +441,20 @@ def _element_id(value: Any) -> str | None:
     return words or (f"{shown(value)} is not an element id (it holds white space)" if _SPACE.search(value) else None)
 
 
-def _contained(outer: dict[str, Any], id: str) -> str | None:
-    """The type of the resource with this id that `outer` contains."""
-    held = outer.get("contained")
-    for inner in held if isinstance(held, list) else ():
-        if isinstance(inner, dict) and inner.get("id") == id and isinstance(inner.get("resourceType"), str):
-            return inner["resourceType"]
-    return None
-
-
-def _spoilt(invariant: Invariant, path: str, place: str, faulty: list[str]) -> bool:
+def _spoilt(invariant: Invariant, path: str, place: str, faulty: set[str]) -> bool:
     """Whether a fault lies in what the invariant is about; `place` is that of the resource around."""
     if not invariant.local:
-        about: tuple[str, ...] = (place,)
-    elif not invariant.names:
-        about = (path,)
-    else:
-        about = tuple(f"{path}.{name}" for name in invariant.names)
-    return any(fault.startswith(about) or fault == path for fault in faulty)
+        return place in faulty
+    if not invariant.names:
+        return path in faulty
+    return any(f"{path}.{name}" in faulty for name in invariant.names)
+
+
+def _outer(place: str) -> Iterator[str]:
+    """The place, and those that it is in."""
+    yield place
+    for mark in _MARK.finditer(place):
+        yield place[: mark.start()]
 
 
 def _nothing(value: Any) -> None:

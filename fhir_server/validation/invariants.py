@@ -66,9 +66,7 @@ def invariants(structure: str, severity: str = "error") -> tuple[Invariant, ...]
 
 @cache
 def _table() -> dict[str, list[dict[str, str]]]:
-    table: dict[str, list[dict[str, str]]] = orjson.loads(
-        (carried("profiles") / "r4" / "invariants.json").read_bytes()
-    )
+    table: dict[str, list[dict[str, str]]] = orjson.loads((carried("profiles") / "r4" / "invariants.json").read_bytes())
     return table | {"Bundle.entry": [*table["Bundle.entry"], _FULL_URL]}
 
 
@@ -176,8 +174,7 @@ _SENTENCES = {
     "lst-3": "The `date` of an entry may stand only in a list whose mode is `working`",
     "obs-3": "A reference range has at least one of `low`, `high` and `text`",
     "obs-6": "`dataAbsentReason` may stand only where there is no value",
-    "obs-7": "A component with the same code as the Observation itself rules out a value beside it: put the value into one "
-    "of them",
+    "obs-7": "A component with the code of the Observation itself rules out a value beside it: put it into one of them",
     "org-1": "An organization has at least a `name` or an `identifier`",
     "pat-1": "A contact has at least one of `name`, `telecom`, `address` and `organization`",
     "per-1": "`end` must not be before `start`",
@@ -275,6 +272,16 @@ def _on_behalf_of_another(value: Any, path: str, resource: Resource, root: Resou
         yield (f"{path}.onBehalfOf", path), None
 
 
+def _same_code(value: Resource, path: str, resource: Resource, root: Resource) -> Iterator[Breach]:
+    """obs-7"""
+    if not any(key.removeprefix("_").startswith("value") for key in value):
+        return
+    codings = {predicates.identity(coding) for coding in value.get("code", {}).get("coding", ())}
+    for index, component in enumerate(value["component"]):
+        if any(predicates.identity(coding) in codings for coding in component.get("code", {}).get("coding", ())):
+            yield (f"{path}.component[{index}].code", f"{path}.value", path), None
+
+
 def _repeated_codes(value: Resource, path: str, resource: Resource, root: Resource) -> Iterator[Breach]:
     """csd-1"""
     return _repeated(_nested(value, path, "concept", "code"), "The code {} stands more than once (csd-1).")
@@ -344,7 +351,10 @@ def _another_id(value: Any, path: str, resource: Resource, root: Resource) -> It
     if root.get("type") in ("batch", "transaction") or found.id is None or "id" not in inner or found.version:
         return
     if found.type == inner["resourceType"] and found.id != inner["id"]:
-        yield (place,), f"`fullUrl` ends with another id, {shown(found.id)}, than the resource has, {shown(inner['id'])}."
+        yield (
+            (place,),
+            f"`fullUrl` ends with another id, {shown(found.id)}, than the resource has, {shown(inner['id'])}.",
+        )
 
 
 BY_HAND = {
@@ -357,5 +367,6 @@ BY_HAND = {
     "dom-4": ByHand("contained", _contained_meta("versionId", "lastUpdated")),
     "dom-5": ByHand("contained", _contained_meta("security")),
     "fullUrl": ByHand("fullUrl", _another_id),
+    "obs-7": ByHand("component", _same_code),
     "que-2": ByHand("item", _repeated_link_ids),
 }

@@ -1,4 +1,4 @@
-"""FHIRPath conditions turned into plain Python, so that one costs microseconds: the FHIRPath that invariants are made of.
+"""FHIRPath conditions turned into plain Python, so that one costs microseconds: what invariants are made of.
 
 A condition is compiled for the type it is asked of, whose elements R4 tells; `value` is then known to be one of
 `valueQuantity`, `valueString`, … and needs no search.  What is not known here (`resolve()`, `descendants()`, …) is left
@@ -10,7 +10,7 @@ False
 >>> condition.elements
 ('identifier', 'name')
 
-Known: no element, or a text function of none, is false where it is the whole condition.  Of dates and quantities that
+Known: matches() is of the whole text, as the standard's patterns are meant.  No element, or a text function of none, is false where it is the whole condition.  Of dates and quantities that
 cannot be compared (`2024` and `2024-03`, mg and mL) any order may hold.
 
 R4: fhirpath.html, conformance-rules.html#constraints
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from decimal import Decimal
@@ -33,8 +33,8 @@ from fhir_server.fhir.definitions import Element
 UCUM = "http://unitsofmeasure.org"
 
 #: What an expression is about: the element it is asked of, the resource that holds this, and the outermost one, which
-#: is another for what is contained.  R4: fhirpath.html#variables
-Around = tuple[Any, Any, Any]
+#: is another for what is contained; and what was found of these already.  R4: fhirpath.html#variables
+Around = tuple[Any, Any, Any, dict[Any, Any]]
 _Run = Callable[[Any, Around], list[Any]]
 
 
@@ -51,7 +51,7 @@ class Condition:
 
     def holds(self, value: Any, resource: Any = None, root: Any = None) -> bool:
         """Whether it is true of `value`, an element of good structure of `resource`; `root` is the outermost one."""
-        return _true(self._run(value, (value, value if resource is None else resource, root or resource or value)))
+        return _true(self._run(value, (value, value if resource is None else resource, root or resource or value, {})))
 
 
 def compile(expression: str, type: str) -> Condition:
@@ -71,7 +71,7 @@ def _by_fhirpathpy(expression: str, type: str) -> Condition:
     evaluate = path.compile(expression)
 
     def run(item: Any, around: Around) -> list[Any]:
-        _, resource, root = around
+        _, resource, root, _ = around
         return evaluate(item, type, resource=resource, rootResource=root, context=item, ucum=UCUM)
 
     known = definitions.structure(type) if type not in definitions.PRIMITIVES else {}
@@ -120,6 +120,7 @@ _STRENGTH = {
     "implies": 1,
 }
 
+_MANY = 20
 _TRUE, _FALSE, _NONE = [True], [False], list[Any]()
 
 
@@ -169,35 +170,39 @@ class _Compiler:
         return left
 
     def _term(self) -> _Node:
-        token = self._take()
-        if token == "(":
+        text = self._take()
+        if text == "(":
             node = self._expression(0)
             self._expect(")")
             return node
-        if token[0] == "'":
-            return _constant(_unescaped(token), "string")
-        if token[0].isdigit():
-            return _constant(Decimal(token) if "." in token else int(token), "decimal")
-        if token in ("true", "false"):
-            return _constant(token == "true", "boolean")
-        if token == "$this":
+        if text[0] == "'":
+            return _constant(_unescaped(text), "string")
+        if text[0].isdigit():
+            return _constant(Decimal(text) if "." in text else int(text), "decimal")
+        if text in ("true", "false"):
+            return _constant(text == "true", "boolean")
+        if text == "$this":
             return self._focus
-        if token[0] == "%":
-            return self._variable(token[1:])
-        if token[0].isalpha() or token[0] in "_`":
+        if text[0] == "%":
+            return self._variable(text[1:])
+        if text[0].isalpha() or text[0] in "_`":
             if self._peek() == "(":
-                return self._call(self._focus, token)
-            return self._focus if token == self._type and self._focus.asked else self._step(self._focus, token)
+                return self._call(self._focus, text)
+            return self._focus if text == self._type and self._focus.asked else self._step(self._focus, text)
         raise _NotHere
 
     def _postfix(self, node: _Node) -> _Node:
+        fixed = self._tokens[self._next - 1][0] == "%"
         while self._peek() == ".":
             self._next += 1
             name = self._take()
-            node = self._call(node, name) if self._peek() == "(" else self._step(node, name)
+            calls = self._peek() == "("
+            if fixed and calls and self._tokens[self._next + 1 : self._next + 2] != [")"]:
+                node, fixed = _once(node), False
+            node = self._call(node, name) if calls else self._step(node, name)
         if self._peek() == "[":
             raise _NotHere
-        return node
+        return _once(node) if fixed else node
 
     def _variable(self, name: str) -> _Node:
         if name == "ucum":
@@ -249,6 +254,20 @@ class _Compiler:
 
 def _itself(item: Any, around: Around) -> list[Any]:
     return [item]
+
+
+def _once(node: _Node) -> _Node:
+    """A path from a variable on: it finds the same for each item, so that to look for it once is enough."""
+    run, key = node.run, object()
+
+    def run_once(item: Any, around: Around) -> list[Any]:
+        known = around[3]
+        if key not in known:
+            known[key] = run(item, around)
+        found: list[Any] = known[key]
+        return found
+
+    return _Node(run_once, node.types, node.narrowed, node.asked)
 
 
 def _tokens(expression: str) -> list[str]:
@@ -381,8 +400,8 @@ def _function(name: str, base: _Node, arguments: list[_Node]) -> _Node:
 
         def common(item: Any, around: Around) -> list[Any]:
             found = run(item, around)
-            others = other(item, around) if found else _NONE
-            return [each for each in found if each in others]
+            others = _identities(other(item, around), around) if found else ()
+            return [each for each in found if identity(each) in others]
 
         return _Node(common, base.types)
     raise _NotHere
@@ -393,13 +412,25 @@ def _nothing(item: Any, around: Around) -> list[Any]:
 
 
 def _distinct(found: list[Any]) -> list[Any]:
-    kept: list[Any] = []
-    if all(isinstance(item, str) for item in found):
-        return list(dict.fromkeys(found))
-    for item in found:
-        if item not in kept:
-            kept.append(item)
-    return kept
+    return list({identity(item): item for item in reversed(found)}.values())[::-1] if len(found) > 1 else found
+
+
+def identity(item: Any) -> Any:
+    """What two equal items have in common, and can be looked up by."""
+    if isinstance(item, dict):
+        return frozenset((name, identity(value)) for name, value in item.items())
+    return tuple(map(identity, item)) if isinstance(item, list) else item
+
+
+def _identities(found: list[Any], around: Around) -> Collection[Any]:
+    """Of many that are looked into again and again, a set."""
+    if len(found) < _MANY:
+        return [identity(item) for item in found]
+    known = around[3]
+    if id(found) not in known:
+        known[id(found)] = found, {identity(item) for item in found}
+    identities: set[Any] = known[id(found)][1]
+    return identities
 
 
 def _to_integer(found: list[Any]) -> list[Any]:
@@ -551,8 +582,8 @@ def _combined(sign: str, left: _Node, right: _Node) -> _Node:
             found = one(item, around)
             if not found:
                 return _NONE
-            others = other(item, around)
-            return _TRUE if all(each in others for each in found) else _FALSE
+            others = _identities(other(item, around), around)
+            return _TRUE if all(identity(each) in others for each in found) else _FALSE
 
         return _Node(member, ("boolean",))
     calculate = _CALCULATED[sign]
