@@ -103,8 +103,10 @@ class _Walk:
     """The resource that the walk is in: the outer one, or one that is contained."""
     place: str = ""
     """Where the inner one is."""
+    misnamed: set[str] = field(default_factory=set)
+    """Where an element stands that is none: it may have been meant for any."""
     known_of: dict[str, Any] | None = None
-    known: dict[str, str] = field(default_factory=dict)
+    known: dict[str, str] | None = None
     """What `known_of`, an outer resource, contains."""
     to_ask: list[tuple[Invariant, Any, str, dict[str, Any], dict[str, Any], str]] = field(default_factory=list)
 
@@ -117,7 +119,7 @@ class _Walk:
         """Those that may be broken; not of what has other faults, which the answer would but repeat."""
         faulty = {outer for issue in self.issues for place in issue.expression for outer in _outer(place)}
         for invariant, value, path, inner, outer, place in self.to_ask:
-            if faulty and _spoilt(invariant, path, place, faulty):
+            if faulty and (path in self.misnamed or _spoilt(invariant, path, place, faulty)):
                 continue
             for places, words in invariant.breaches(value, path, inner, outer):
                 self.report("invariant", words or invariant.words, *places, severity=invariant.severity)
@@ -178,9 +180,13 @@ class _Walk:
                     break
             else:
                 self.missing(keys, shape, path)
-        for invariant in shape.invariants if self.severity == "error" else shape.advice:
+        for invariant in shape.invariants if self.severity == "error" else self.advice(shape):
             if invariant.when is None or not invariant.when.isdisjoint(value):
                 self.to_ask.append((invariant, value, path, self.inner, self.outer, self.place))
+
+    def advice(self, shape: _Shape) -> tuple[Invariant, ...]:
+        """What is contained needs no narrative, nor a name of its own."""
+        return shape.advice if self.inner is self.outer else ()
 
     def object(self, value: Any, structure: str, name: str, path: str) -> None:
         """A complex element."""
@@ -240,7 +246,10 @@ class _Walk:
             found = references.parse(reference["reference"])
             type = found.type if found.query is None else None
             if found.contained and found.url is not None:
-                type = self.contained().get(found.url[1:]) if found.url != "#" else self.outer["resourceType"]
+                known = self.contained()
+                if known is None:
+                    return
+                type = known.get(found.url[1:]) if found.url != "#" else self.outer["resourceType"]
                 if type is None:
                     words = f"`{name}`: {shown(found.url)} is not the id of a contained resource (ref-1)."
                     self.report("invariant", words, place, path)
@@ -263,17 +272,15 @@ class _Walk:
             words = f"`{name}` may not refer to {_article(type)}: only to {listing(targets)}."
             self.report("value", words, place, path)
 
-    def contained(self) -> dict[str, str]:
-        """The types of the resources that the outer one contains, by id."""
+    def contained(self) -> dict[str, str] | None:
+        """The types of the resources that the outer one contains, by id; None if these have faults of their own."""
         if self.known_of is not self.outer:
-            held = self.outer.get("contained")
-            inner = [each for each in held if isinstance(each, dict)] if isinstance(held, list) else []
+            held = self.outer.get("contained", [])
+            whole = isinstance(held, list) and all(isinstance(each, dict) for each in held)
+            pairs = [(each.get("id", ""), each.get("resourceType")) for each in held] if whole else []
+            whole = whole and all(isinstance(id, str) and isinstance(type, str) for id, type in pairs)
             self.known_of = self.outer
-            self.known = {
-                each["id"]: each["resourceType"]
-                for each in inner
-                if isinstance(each.get("id"), str) and isinstance(each.get("resourceType"), str)
-            }
+            self.known = dict(pairs) if whole else None
         return self.known
 
     def missing(self, keys: tuple[str, ...], shape: _Shape, path: str) -> None:
@@ -288,6 +295,7 @@ class _Walk:
 
     def unknown(self, key: str, shape: _Shape, path: str) -> None:
         self.report("structure", _why_unknown(key, shape), path + named(key))
+        self.misnamed.add(path)
 
 
 def _visit_primitive(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:

@@ -67,7 +67,7 @@ def invariants(structure: str, severity: str = "error") -> tuple[Invariant, ...]
 @cache
 def _table() -> dict[str, list[dict[str, str]]]:
     table: dict[str, list[dict[str, str]]] = orjson.loads((carried("profiles") / "r4" / "invariants.json").read_bytes())
-    return table | {"Bundle.entry": [*table["Bundle.entry"], _FULL_URL]}
+    return table | {structure: [*table.get(structure, ()), row] for structure, row in _FURTHER.items()}
 
 
 def _made(row: dict[str, str], structure: str) -> Iterator[Invariant]:
@@ -222,12 +222,12 @@ _CORRECTED = {
 _ELSEWHERE = frozenset({"dom-2", "ref-1", "txt-1", "txt-2"})
 _REQUESTS = ("batch", "transaction", "history")
 _RESPONSES = ("batch-response", "transaction-response", "history")
-_FULL_URL = {
-    "key": "fullUrl",
-    "severity": "error",
-    "expression": "",
-    "human": "The id in `fullUrl` must be that of the resource",
+#: What the standard says beside its invariants.
+_FURTHER = {
+    structure: {"key": key, "severity": "error", "expression": "", "human": ""}
+    for structure, key in (("Bundle.entry", "fullUrl"), ("DomainResource", "contained"), ("Extension", "url"))
 }
+_NESTED = re.compile(r"xtension\[[0-9]+\]\.extension\[[0-9]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +357,21 @@ def _another_id(value: Any, path: str, resource: Resource, root: Resource) -> It
         )
 
 
+def _repeated_ids(value: Resource, path: str, resource: Resource, root: Resource) -> Iterator[Breach]:
+    """R4: references.html#contained: the id of a contained resource tells it from the others"""
+    found = ((f"{path}.contained[{index}].id", inner.get("id")) for index, inner in enumerate(value["contained"]))
+    return _repeated((pair for pair in found if pair[1] is not None), "Another contained resource has the id {} too.")
+
+
+def _relative_url(value: Any, path: str, resource: Resource, root: Resource) -> Iterator[Breach]:
+    """R4: extensibility.html#Extension: absolute, but for an extension within another"""
+    if ":" not in value["url"] and not _NESTED.search(path[-60:]):
+        words = f"`url` is the absolute URL of the definition of the extension, not {shown(value['url'])}."
+        yield (f"{path}.url", path), words
+
+
 BY_HAND = {
+    "contained": ByHand("contained", _repeated_ids),
     "bdl-3": ByHand("entry", _entry_parts("request", "bdl-3", _REQUESTS)),
     "bdl-4": ByHand("entry", _entry_parts("response", "bdl-4", _RESPONSES)),
     "bdl-7": ByHand("entry", _repeated_full_urls),
@@ -369,4 +383,5 @@ BY_HAND = {
     "fullUrl": ByHand("fullUrl", _another_id),
     "obs-7": ByHand("component", _same_code),
     "que-2": ByHand("item", _repeated_link_ids),
+    "url": ByHand("url", _relative_url),
 }

@@ -10,8 +10,9 @@ False
 >>> condition.elements
 ('identifier', 'name')
 
-Known: matches() is of the whole text, as the standard's patterns are meant.  No element, or a text function of none, is false where it is the whole condition.  Of dates and quantities that
-cannot be compared (`2024` and `2024-03`, mg and mL) any order may hold.
+Known: matches() is of the whole text, as the standard's patterns are meant.  No element, or a text function of none, is
+false where it is the whole condition.  Of dates and quantities that cannot be compared (`2024` and `2024-03`, mg and
+mL) any order may hold.
 
 R4: fhirpath.html, conformance-rules.html#constraints
 """

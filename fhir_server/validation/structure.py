@@ -48,6 +48,23 @@ def check(resource: dict[str, Any]) -> None:
         raise Unprocessable.of(issues)
 
 
+def findings(resource: dict[str, Any], profile: str | None = None) -> list[Issue]:
+    """All that is to be said of `resource`, of whatever severity: its faults, its warnings and what R4 advises.
+
+    profile: one that it is to be checked against besides those it claims.  Raises Unprocessable if it is not known
+    here.  R4: resource-operation-validate.html
+    """
+    if profile is not None and profile.partition("|")[0] not in _BASE_PROFILES:
+        words = f"The profile {shown(profile, limit=_SHOWN)} is not known here, so nothing can be checked against it."
+        raise Unprocessable.of([Issue("not-found", words)])
+    issues = faults(resource)
+    name = (profile or "").partition("|")[0].removeprefix(_BASE)
+    if name and name not in ("Resource", "DomainResource", resource.get("resourceType")):
+        words = f"This is not {shown(name)}, which the profile is of."
+        issues = [*issues, Issue("structure", words, ("Resource.resourceType",))]
+    return [*(issues or warnings(resource)), *elements.advice(resource)]
+
+
 def warnings(resource: dict[str, Any]) -> list[Issue]:
     """What whoever sent `resource`, which has no fault, should know: the profiles it claims that were not checked.
 

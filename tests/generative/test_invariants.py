@@ -56,7 +56,9 @@ def something(draw: st.DrawFn, element: Element, texts: list[str], depth: int) -
 
 
 @st.composite
-def an_object(draw: st.DrawFn, structure: str, texts: list[str], depth: int, named: frozenset[str] = frozenset()) -> Any:
+def an_object(
+    draw: st.DrawFn, structure: str, texts: list[str], depth: int, named: frozenset[str] = frozenset()
+) -> Any:
     """An object of a few elements, those of the expression rather than others."""
     known = list(definitions.structure(structure).values())
     if depth <= 0:

@@ -69,7 +69,15 @@ GOOD: list[dict[str, Any]] = [
         "resourceType": "Patient",
         "id": "p",
         "text": {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">Zoé</div>'},
-        "contained": [{"resourceType": "Organization", "id": "o", "name": "Cabinet", "telecom": [{"value": "01"}]}],
+        "contained": [
+            {
+                "resourceType": "Organization",
+                "id": "o",
+                "name": "Cabinet",
+                "telecom": [{"system": "phone", "value": "01"}],
+            }
+        ],
+        "managingOrganization": {"reference": "#o"},
         "identifier": [{"system": "urn:oid:1.2.250.1.213.1.4.8", "value": "2", "period": {"start": "2020"}}],
         "active": True,
         "gender": "female",
