@@ -60,8 +60,8 @@ def compile(expression: str, type: str) -> Condition:
 
     Raises BadRequest if it is not FHIRPath.
     """
-    compiler = _Compiler(expression, type)
     try:
+        compiler = _Compiler(expression, type)
         node = compiler.whole()
     except _NotHere:
         return _by_fhirpathpy(expression, type)

@@ -93,3 +93,17 @@ def test_an_invariant_holds_where_its_expression_is_true(data: st.DataObject) ->
         return  # fhirpathpy knows some of the functions for one item alone
     if expected and "resource" not in re.findall(r"%(\w+)", row["expression"]):
         assert condition.holds(value) == (expected == [True]), row["expression"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_an_invariant_is_passed_over_only_where_it_holds(data: st.DataObject) -> None:
+    """What is not asked, since nothing that it is about is there, would not be broken."""
+    structure, row = data.draw(st.sampled_from(ROWS))
+    (invariant,) = (each for each in invariants.invariants(structure, row["severity"]) if each.key == row["key"])
+    value = data.draw(an_object(structure, literals(row) + TEXTS, 2))
+    if definitions.is_resource(structure):
+        value = {"resourceType": structure, **value}
+    about_a_name = row["expression"].startswith("name.matches")
+    if invariant.when is not None and invariant.when.isdisjoint(value) and not about_a_name:
+        assert not list(invariant.breaches(value, structure, value, value))
