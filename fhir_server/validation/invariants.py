@@ -13,7 +13,7 @@ R4: conformance-rules.html#constraints
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -102,7 +102,7 @@ def _made(row: dict[str, str], structure: str) -> Iterator[Invariant]:
 
 
 def _broken(
-    condition: predicates.Condition, children: dict[str, Element] | Any
+    condition: predicates.Condition, children: Mapping[str, Element]
 ) -> Callable[[Any, str, Resource, Resource], Iterable[Breach]]:
     def breaches(value: Any, path: str, resource: Resource, root: Resource) -> Iterable[Breach]:
         if condition.holds(value, resource, root):
@@ -126,7 +126,7 @@ def _broken_within(
     return breaches
 
 
-def _keys(children: Any, name: str) -> Iterator[str]:
+def _keys(children: Mapping[str, Element], name: str) -> Iterator[str]:
     for element in children.values():
         if name in (element.name, (element.choice or "").removesuffix("[x]")):
             yield element.name
@@ -134,7 +134,7 @@ def _keys(children: Any, name: str) -> Iterator[str]:
                 yield f"_{element.name}"
 
 
-def _place(value: Any, children: Any, name: str) -> str:
+def _place(value: Any, children: Mapping[str, Element], name: str) -> str:
     """What leads to a child of this name: to the one that is there, if there is one."""
     for key in _keys(children, name):
         if key in value:

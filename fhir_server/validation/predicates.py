@@ -311,7 +311,7 @@ def _elements(type: str, name: str) -> list[Element]:
             raise _NotHere  # A primitive with a value is an item by itself here, without what stands in `_x`.
         return []
     known = definitions.structure("DomainResource" if type == "Resource" else type).values()
-    return [element for element in known if name in (element.name, (element.choice or "").removesuffix("[x]"))]
+    return [element for element in known if name == (element.choice or element.name).removesuffix("[x]")]
 
 
 def _stepped(base: _Node, elements: list[Element]) -> _Node:
