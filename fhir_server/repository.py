@@ -6,7 +6,7 @@ can forget a step.  What may not be seen and what is not there are the same answ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Literal, TypeVar
@@ -41,6 +41,8 @@ from fhir_server.search.types.id import IdTest
 from fhir_server.storage.documents import Stored
 from fhir_server.storage.joins import Joins
 from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, allowed_by
+from fhir_server.validation import structure
+from fhir_server.validation.demands import Table, demanded
 
 T = TypeVar("T")
 Resource = dict[str, Any]
@@ -60,6 +62,7 @@ class Surroundings:
     page_sizes: tuple[int, int] = (20, 1000)
     update_as_create: bool = True
     check_references: bool = False
+    demands: Table = field(default_factory=dict)
     terminology: Source = field(default_factory=carried_terminologies)
 
     def reader(self) -> Reader:
@@ -105,6 +108,19 @@ class Repository:
         self._brought: Brought | None = None
         self._written: dict[str, Stored] = {}
         self._decisions: dict[tuple[str, str], Decision] = {}
+
+    # --- is it good
+
+    def faults(self, resource: Resource) -> list[Issue]:
+        """Every fault of a resource that the actor would write; the profiles demanded of the actor are asked, too."""
+        return structure.faults(resource, self._demanded)
+
+    def check(self, resource: Resource) -> None:
+        """Raises Unprocessable with the faults."""
+        structure.check(resource, self._demanded)
+
+    def _demanded(self, resource: Mapping[str, Any]) -> tuple[str, ...]:
+        return demanded(resource, self.actor.kind, self._around.demands)
 
     # --- ahead of the access token
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fhir_server.fhir.http import FhirResponse
 from fhir_server.fhir.types import TYPES
-from fhir_server.operations import everything, expand, lookup, meta, subsumes, validate_code
+from fhir_server.operations import everything, expand, lookup, meta, subsumes, validate, validate_code
 
 #: Where an operation is called: `[base]/$name`, `[base]/[type]/$name`, `[base]/[type]/[id]/$name`.
 Level = Literal["system", "type", "instance"]
@@ -66,6 +66,7 @@ OPERATIONS: tuple[Operation, ...] = (
         False,
         validate_code.code_system,
     ),
+    Operation("validate", f"{_STANDARD}Resource-validate", _EVERY, ("type", "instance"), False, validate.validate),
     Operation("lookup", f"{_STANDARD}CodeSystem-lookup", ("CodeSystem",), ("type",), False, lookup.lookup),
     Operation(
         "subsumes", f"{_STANDARD}CodeSystem-subsumes", ("CodeSystem",), ("type", "instance"), False, subsumes.subsumes
