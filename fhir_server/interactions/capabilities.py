@@ -17,7 +17,7 @@ from fhir_server.fhir.dates import instant
 from fhir_server.fhir.http import JSON_PATCH
 from fhir_server.fhir.types import TYPES
 from fhir_server.interactions.routes import ROUTES
-from fhir_server.operations.registry import OPERATIONS
+from fhir_server.operations.registry import Operation, of_system, of_type
 from fhir_server.search.parameters import Parameter, parameters
 from fhir_server.search.parser import MODIFIERS
 from fhir_server.search.query import referring
@@ -76,6 +76,7 @@ def capability_statement(
                     if not any(one.code in codes for codes in withheld.values())
                 ],
                 "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
+                **({"operation": [_operation(each) for each in of_system()]} if of_system() else {}),
             }
         ],
     }
@@ -83,11 +84,7 @@ def capability_statement(
 
 def _resource(type: str, update_as_create: bool, withheld: Sequence[str]) -> dict[str, Any]:
     codes = dict.fromkeys(route.interaction for route in ROUTES if "{type}" in route.path)
-    operations = [
-        {"name": operation.name, "definition": operation.definition, "documentation": "On an instance."}
-        for operation in OPERATIONS.values()
-        if type in operation.types
-    ]
+    operations = [_operation(operation) for operation in of_type(type)]
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
@@ -126,6 +123,11 @@ def _of_every_type() -> list[Parameter]:
 
 def _referring_to(type: str) -> list[str]:
     return [f"{source}:{one.code}" for source in sorted(TYPES) for one in referring(source) if type in one.targets]
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    called = ", ".join(f"`{address}`" for address in operation.addresses())
+    return {"name": operation.name, "definition": operation.definition, "documentation": f"Called at {called}."}
 
 
 def document() -> bytes:

@@ -234,7 +234,7 @@ def _fields(one: Parameter, others: dict[str, Parameter]) -> tuple[str, ...]:
     """
     The parameters that have the values of this one between them: `combo-code` is `code` and `component-code`.
 
-    Of two that are the same, the first by name is kept; `phonetic` is asked of `name`.
+    Of two that are the same, the one that is called as its element is kept: `phonetic` is asked of `name`.
     """
     wanted = set(one.walk)
     if not wanted or one.record:
@@ -246,7 +246,7 @@ def _fields(one: Parameter, others: dict[str, Parameter]) -> tuple[str, ...]:
         and other.type == one.type
         and not other.record
         and other.walk
-        and (set(other.walk) < wanted or (set(other.walk) == wanted and code < one.code))
+        and (set(other.walk) < wanted or (set(other.walk) == wanted and _rank(other) < _rank(one)))
     ]
     largest = [other for other in within if not any(set(other.walk) < set(another.walk) for another in within)]
     if {step for other in largest for step in other.walk} != wanted:
@@ -258,6 +258,10 @@ def _fields(one: Parameter, others: dict[str, Parameter]) -> tuple[str, ...]:
             covered |= set(other.walk)
             found += _fields(other, others)
     return tuple(dict.fromkeys(found))
+
+
+def _rank(one: Parameter) -> tuple[bool, str]:
+    return one.code not in {name for name, *_ in one.walk}, one.code
 
 
 def _composite(type: str, code: str, fact: dict[str, Any], others: dict[str, Parameter]) -> Parameter:
