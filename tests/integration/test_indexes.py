@@ -17,7 +17,7 @@ from fhir_server.search.expression import NOTHING, Expression, Filter, InRecord,
 from fhir_server.search.fingerprints import asked
 from fhir_server.search.mongo import to_filter
 from fhir_server.search.parameters import Parameter, parameters, several_records
-from fhir_server.search.parser import MODIFIERS, Reader, Terminology
+from fhir_server.search.parser import MODIFIERS, Reader
 from fhir_server.search.types.date import PREFIXES
 from fhir_server.search.types.near import FIELD as NEAR
 from fhir_server.storage.documents import CONDITIONAL, HISTORY, MET, history_key
@@ -72,13 +72,7 @@ def test_the_criteria_of_a_conditional_create_are_forgotten(served: Served, oper
 
 # --- no parameter without an index
 
-CODES = (("http://a.example", "a"), ("http://a.example", "b"))
-READER = Reader(
-    "http://a.example/fhir",
-    UTC,
-    datetime(2026, 1, 1, tzinfo=UTC),
-    Terminology(lambda text: CODES, lambda text: CODES, lambda text: CODES),
-)
+READER = Reader("http://a.example/fhir", UTC, datetime(2026, 1, 1, tzinfo=UTC))
 VALUES = {
     "token": "http://a.example|a",
     "string": "abc",
@@ -87,6 +81,13 @@ VALUES = {
     "quantity": "5|http://unitsofmeasure.org|mg",
     "uri": "http://a.example/a",
     "special": "48.85|2.35|10|km",
+}
+GENDERS = "http://hl7.org/fhir/administrative-gender"
+OF_TOKENS = {
+    "of-type": "http://a.example|MR|1",
+    "in": "http://hl7.org/fhir/ValueSet/administrative-gender",
+    "above": f"{GENDERS}|male",
+    "below": f"{GENDERS}|male",
 }
 #: What selects nearly everything: no index has it, whatever the parameter.  Such a search runs through the record, or
 #: the collection, in the order of its pages, and is soon full; its count is bounded by the time a query has.
@@ -118,16 +119,15 @@ def queries(type: str, parameter: Parameter) -> Iterator[tuple[str, str]]:
         yield f"{parameter.code}:missing", "false"
     for modifier in MODIFIERS.get(parameter.type, ()):
         if modifier not in NEGATIVE and parameter.code != "_id":
-            yield (
-                f"{parameter.code}:{modifier}",
-                {"of-type": "http://a.example|MR|1"}.get(modifier, usual_of(parameter)),
-            )
+            yield f"{parameter.code}:{modifier}", usual_of(parameter, modifier)
     if parameter.type == "reference":
         yield from ((f"{parameter.code}:{target}", "1") for target in parameter.targets[:2])
 
 
-def usual_of(parameter: Parameter) -> str:
-    """The value that goes with most modifiers."""
+def usual_of(parameter: Parameter, modifier: str) -> str:
+    """A value that goes with the modifier."""
+    if parameter.type == "token" and modifier in OF_TOKENS:
+        return OF_TOKENS[modifier]
     return VALUES["token"] if parameter.type == "reference" else VALUES[parameter.type]
 
 
