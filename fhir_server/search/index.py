@@ -125,7 +125,9 @@ class _Building:
             case "reference":
                 new = list(reference.keys(field, type, value, self._base))
                 if parameter.record and new and new[0].startswith(f"{field}=Patient/"):
-                    return  # answered by `owner`
+                    # `owner` says which patient; a version and an identifier it does not say.
+                    self._keys.update(dict.fromkeys(new[1:]))
+                    return
             case "string":
                 new = []
                 for text in string.texts(type, value):

@@ -92,12 +92,38 @@ def test_a_string_starts_alike_whatever_its_accents_and_case(asked, expected):
     assert found("Patient", patient(name=[{"family": "Lefèvre", "given": ["Éloïse"]}]), ("name", asked)) is expected
 
 
-@pytest.mark.parametrize("asked", ["p1", "Patient/p1", "http://here/fhir/Patient/p1", "Patient/p1/_history/3"])
+@pytest.mark.parametrize("asked", ["p1", "Patient/p1", "http://here/fhir/Patient/p1"])
 def test_a_reference_is_found_however_it_is_written(asked):
     """R4 search.html#reference"""
     assert found("Observation", observation("p1"), ("subject", asked))
     assert found("Observation", observation("p1"), ("patient", asked))
     assert not found("Observation", observation("p2"), ("subject", asked))
+
+
+@pytest.mark.parametrize("name", ["subject", "patient", "focus"])
+def test_a_reference_to_a_version_is_one_to_the_resource_and_to_that_version_alone(name):
+    """R4 search.html#reference, references.html#Reference: `[type]/[id]/_history/[version]`"""
+    element = "focus" if name == "focus" else "subject"
+    target = {"reference": "Patient/p1/_history/3"}
+    versioned = observation("p2", **{element: [target] if name == "focus" else target})
+    plain = observation("p1", focus=[{"reference": "Patient/p1"}])
+
+    assert found("Observation", versioned, (name, "Patient/p1"))
+    assert found("Observation", versioned, (name, "Patient/p1/_history/3"))
+    assert found("Observation", versioned, (name, "http://here/fhir/Patient/p1/_history/3"))
+    assert not found("Observation", versioned, (name, "Patient/p1/_history/4"))
+    assert not found("Observation", plain, (name, "Patient/p1/_history/3"))
+
+
+@pytest.mark.parametrize("name", ["subject", "patient"])
+def test_the_patient_of_a_record_is_found_by_identifier_too(name):
+    """R4 search.html#reference, `:identifier`: of a reference that names the resource beside it, as of any"""
+    subject = {"reference": "Patient/p1", "identifier": {"system": "s", "value": "1"}}
+
+    assert found("Observation", {**observation(), "subject": subject}, (f"{name}:identifier", "s|1"))
+    assert found("Observation", {**observation(), "subject": subject}, (name, "p1"), (f"{name}:identifier", "1"))
+    assert not found("Observation", {**observation(), "subject": subject}, (f"{name}:identifier", "s|2"))
+    assert not found("Observation", {**observation(), "subject": subject}, (f"{name}:missing", "true"))
 
 
 def test_a_search_by_the_patient_is_a_search_in_the_record():
