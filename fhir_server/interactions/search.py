@@ -16,6 +16,7 @@ from fhir_server.fhir.http import FhirRequest, FhirResponse, query_text
 from fhir_server.fhir.outcome import BadRequest, Forbidden, Issue, NotFound, operation_outcome
 from fhir_server.fhir.results import FORMAT, Subset, count_of, served, single, subset_asked
 from fhir_server.fhir.types import TYPES
+from fhir_server.fhir.words import meant
 from fhir_server.interactions.include import included
 from fhir_server.interactions.pages import Page, page, position, read_position
 from fhir_server.repository import Repository
@@ -153,7 +154,8 @@ def _types(request: FhirRequest, repository: Repository, known: tuple[str, ...])
         for type in named:
             if type not in known:
                 raise BadRequest(
-                    f"`_type={given}`: `{type}` is not a type that is kept here; known: {', '.join(known)}."
+                    f"`_type={given}`: `{type}` is not a type that is kept here{meant(type, known)}; known: "
+                    f"{', '.join(known)}."
                 )
             repository.decide("search-type", type)
         return tuple(type for type in known if type in named)
