@@ -90,6 +90,7 @@ INSTANCES = st.builds(
 )
 HISTORIES = st.sampled_from(["_history", "_history?_count=2", *(f"{type}/_history?_count=3" for type in TYPES)])
 PATHS = SEARCHES | SEARCHES | INSTANCES | INSTANCES | HISTORIES
+LENIENT = {"Prefer": "handling=lenient"}
 UNMET = [{"op": "test", "path": "/status", "value": "no"}]
 #: Questions that change nothing, by other verbs: what they would change is not A's, or their condition does not hold.
 REFUSED = st.sampled_from(
@@ -106,8 +107,14 @@ REFUSED = st.sampled_from(
         ("POST", "Observation", "own", {"If-None-Exist": f"identifier={SYSTEM}|shared"}),
     ]
 )  # fmt: skip
-QUESTIONS = PATHS.map(lambda path: ("GET", path, None, {})) | st.builds(
-    lambda asked, id: (asked[0], asked[1].replace("{id}", id), *asked[2:]), REFUSED, st.sampled_from(IDS[2:])
+#: Leniently, too: a type that does not have one of the parameters is then asked by the other.
+ASKED = st.builds(lambda path, headers: ("GET", path, None, headers), PATHS, st.sampled_from([{}, LENIENT, LENIENT]))
+QUESTIONS = (
+    ASKED
+    | ASKED
+    | st.builds(
+        lambda asked, id: (asked[0], asked[1].replace("{id}", id), *asked[2:]), REFUSED, st.sampled_from(IDS[2:])
+    )
 )
 
 OTHERS = st.lists(
