@@ -26,6 +26,9 @@ from fhir_server.search.keys import has_field, presence
 from fhir_server.search.parameters import Parameter, follow, kept, parameters, parts, record_walk
 from fhir_server.search.types import date, near, number, quantity, reference, string, token, uri
 
+#: Of the way in which entries are made: raised with every change after which the same resource, by the same definition
+#: of its parameters, would have another entry.  search/fingerprints.py
+VERSION = 1
 #: Answered from the document itself, not from an index entry.
 OF_THE_DOCUMENT = frozenset({"_id", "_lastUpdated"})
 
