@@ -37,20 +37,16 @@ from fhir_server.search.index import entry
 from fhir_server.search.matcher import matches
 from fhir_server.search.mongo import to_filter
 from fhir_server.search.parameters import parameters, several_records
-from fhir_server.search.parser import Reader, Terminology, contains
+from fhir_server.search.parser import Reader, contains
 from fhir_server.search.types import number
+from fhir_server.search.types.token import TokensTest
 from fhir_server.storage.documents import Stored, current_document
 
 UCUM = "http://unitsofmeasure.org"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def _members(asked: str) -> Iterable[tuple[str, str]]:
-    """A value set, or the codes above and below one."""
-    return [("s", "x"), ("t", "y"), ("s|t", "x|y")] if asked.endswith("x") else []
-
-
-READER = Reader("http://here/fhir", PARIS, NOW, Terminology(_members, _members, _members))
+READER = Reader("http://here/fhir", PARIS, NOW)
 
 
 class Drawn:
@@ -277,7 +273,6 @@ QUESTIONS: dict[str, Drawn] = {
     "Observation": one_of(
         _pairs(["code", "combo-code", "category", "component-code", "value-concept"], tokens, ":not"),
         _pairs(["code:text", "category:text", "combo-value-concept:text"], asked_texts),
-        _pairs(["code:in", "combo-code:not-in", "category:above", "category:below"], sampled(["x", "y"])),
         _pairs(["status"], sampled(["final", "http://hl7.org/fhir/observation-status|final", "|final"]), ":not"),
         IDENTIFIER,
         _pairs(["date", "_lastUpdated"], asked_days),
@@ -354,10 +349,10 @@ QUESTIONS: dict[str, Drawn] = {
 }
 
 
-def _read(type: str, name: str, value: str) -> Expression:
+def _read(type: str, name: str, value: str, *, whole: bool = False) -> Expression:
     """What is asked, within the resource alone; everything for what is refused."""
     try:
-        return replace_joins(READER.term(type, name, value), lambda join, positive: NOTHING)
+        return replace_joins(READER.term(type, name, value, whole=whole), lambda join, positive: NOTHING)
     except BadRequest:
         return EVERYTHING
 
@@ -383,7 +378,7 @@ def _leaf(type: str, random: Random) -> Expression:
     """A question, or what the decisions of access and the joins put beside one."""
     choice = random.random()
     if choice < 0.6:
-        return _read(type, *QUESTIONS[type].draw(random))
+        return _read(type, *QUESTIONS[type].draw(random), whole=random.random() < 0.1)
     known = sorted(code for code, one in parameters(type).items() if one.type != "composite" and code != "_id")
     others: list[Callable[[], Expression]] = [
         lambda: READER.term(type, f"{random.choice(known)}:missing", random.choice(["true", "false"])),
@@ -395,6 +390,11 @@ def _leaf(type: str, random: Random) -> Expression:
     ]
     if type == "Observation":
         others.append(lambda: Match("value-quantity", number.parse(asked_numbers.draw(random))))
+        # What a value set holds, or what is above or below a code: any of these.
+        coded = built(lambda system, code: (system, code), systems, codes)
+        others.append(
+            lambda: Match(random.choice(["code", "category"]), TokensTest(frozenset(many(coded, 4).draw(random))))
+        )
     if type == "MedicationRequest":
         others += [lambda: _held(random)] * 6
     return random.choice(others)()

@@ -33,6 +33,7 @@ LETTERS = {
     "history-type": "s",
     "history-system": "s",
     "everything": "r",
+    "validate": "r",
     "meta": "r",
     "meta-add": "u",
     "meta-delete": "u",

@@ -449,7 +449,9 @@ def test_a_list(operator: Caller) -> None:
 def linked(operator: Caller) -> dict[str, str]:
     """`Type/id` of an organization, a doctor in it, their patient, an observation of it, one of a version of it."""
     made = {"parent": operator.create({"resourceType": "Organization", "name": "A"})}
-    made["organization"] = operator.create({"resourceType": "Organization", "partOf": {"reference": made["parent"]}})
+    made["organization"] = operator.create(
+        {"resourceType": "Organization", "name": "B", "partOf": {"reference": made["parent"]}}
+    )
     made["doctor"] = operator.create({"resourceType": "Practitioner"})
     made["role"] = operator.create(
         {
@@ -569,7 +571,7 @@ def holding(operator: Caller) -> str:
         "contained": [{**medication, "id": "m"}, {"resourceType": "Medication", "id": "other", "status": "active"}],
         "medicationReference": {"reference": "#m"},
         "subject": {"reference": "Patient/holding"},
-        "reasonReference": [{"reference": "#other"}],
+        "supportingInformation": [{"reference": "#other"}],
     }
     labelled(operator, medication, request)
     return code
