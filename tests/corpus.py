@@ -211,6 +211,38 @@ def corpus(seed: int = 4001, patients: int = 24) -> list[Resource]:
         *(one for number in range(patients) for one in _care(draw, number)),
         *(one for number in range(patients) for one in _results(draw, number)),
         *(one for number in range(patients) for one in _papers(draw, number)),
+        *_seldom(),
+    ]
+
+
+def _seldom() -> list[Resource]:
+    """Series of samples, a patient within the resource, and references to types that the server does not keep."""
+    samples = {"period": 10, "dimensions": 1, "factor": 0.5}
+    given = {
+        "sampled": {
+            "valueSampledData": {"origin": {"value": 2, "system": UCUM, "code": "g"}, **samples, "data": "4 E 10 U -2"}
+        },
+        "sampled-part": {
+            "component": [
+                {
+                    "code": {"coding": [{"system": LOINC, "code": "8480-6"}]},
+                    "valueSampledData": {"origin": {"value": 100}, **samples, "data": "20 40"},
+                }
+            ]
+        },
+        "not-sampled": {
+            "valueSampledData": {"origin": {"value": 0, "system": UCUM, "code": "g"}, **samples, "data": "E L U"}
+        },
+        "newborn": {
+            "contained": [{"resourceType": "Patient", "id": "child", "name": [{"family": "Núñez", "given": ["Inès"]}]}],
+            "subject": {"reference": "#child"},
+        },
+        "of-a-group": {"subject": {"reference": "Group/herd"}, "device": {"reference": "DeviceMetric/meter"}},
+    }
+    code = {"coding": [{"system": LOCAL, "code": "seldom"}]}
+    return [
+        {"resourceType": "Observation", "id": name, "status": "final", "code": code, **more}
+        for name, more in given.items()
     ]
 
 
