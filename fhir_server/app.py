@@ -19,15 +19,19 @@ from werkzeug.exceptions import HTTPException
 from fhir_server import audit
 from fhir_server.access import Actor
 from fhir_server.audit import Recorder, Trail
-from fhir_server.config import Settings
+from fhir_server.config import ConfigError, Settings
 from fhir_server.fhir.outcome import FhirError, NotFound
+from fhir_server.fhir.terminology.carried import carried_terminologies
 from fhir_server.interactions.capabilities import capability_statement
 from fhir_server.interactions.routes import Router
 from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart.tokens import Tokens
+from fhir_server.storage import concepts
 from fhir_server.storage.store import Store
+from fhir_server.storage.terminology import StoredTerminology
+from fhir_server.validation import demands
 from fhir_server.web import pages as web
 
 Clock = Callable[[], datetime]
@@ -52,8 +56,13 @@ def new_id() -> str:
 
 def prepare(client: MongoClient, settings: Settings) -> None:
     """Create what the database needs: collections, indexes, the server's secret.  To be done before workers start."""
+    try:
+        demands.read(settings.demanded_profiles)
+    except ValueError as error:
+        raise ConfigError(f"FHIR_SERVER_DEMANDED_PROFILES: {error}.") from None
     store = Store(client, settings.mongodb_database)
     store.prepare()
+    concepts.prepare(store.database)
     Tokens(store.database, now).prepare()
     store.database["_server"].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
@@ -77,6 +86,8 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         page_sizes=(settings.default_count, settings.max_count),
         update_as_create=settings.update_as_create,
         check_references=settings.check_references,
+        demands=demands.read(settings.demanded_profiles),
+        terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
 
 

@@ -84,6 +84,7 @@ SETTINGS = (
     Setting("max_count", _positive, 1_000, "Largest page of a search or a history."),
     Setting("default_count", _positive, 20, "Page size when `_count` is not given."),
     Setting("update_as_create", _flag, True, "PUT to an id that is not there creates it."),
+    Setting("demanded_profiles", str, "", "Profiles demanded of writers, `CALLER:Type=URL,…` with spaces between."),
     Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
@@ -103,6 +104,7 @@ class Settings:
     max_count: int = 1_000
     default_count: int = 20
     update_as_create: bool = True
+    demanded_profiles: str = ""
     check_references: bool = False
     query_timeout_ms: int = 20_000
     log_level: str = "INFO"

@@ -6,8 +6,8 @@ can forget a step.  What may not be seen and what is not there are the same answ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Literal, TypeVar
 
@@ -29,6 +29,8 @@ from fhir_server.fhir.outcome import (
     PreconditionFailed,
     Unprocessable,
 )
+from fhir_server.fhir.terminology.carried import carried_terminologies
+from fhir_server.fhir.terminology.systems import Source
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.cursor import Cursors
 from fhir_server.search.expression import EVERYTHING, NOTHING, Expression, Match, OfTypes, all_of, any_of, has_joins
@@ -39,6 +41,8 @@ from fhir_server.search.types.id import IdTest
 from fhir_server.storage.documents import Stored
 from fhir_server.storage.joins import Joins
 from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, allowed_by
+from fhir_server.validation import structure
+from fhir_server.validation.demands import Table, demanded
 
 T = TypeVar("T")
 Resource = dict[str, Any]
@@ -58,10 +62,12 @@ class Surroundings:
     page_sizes: tuple[int, int] = (20, 1000)
     update_as_create: bool = True
     check_references: bool = False
+    demands: Table = field(default_factory=dict)
+    terminology: Source = field(default_factory=carried_terminologies)
 
     def reader(self) -> Reader:
         """The reader of queries, now."""
-        return Reader(self.base, self.zone, self.clock())
+        return Reader(self.base, self.zone, self.clock(), self.terminology)
 
     def constraint(self, type: str, pairs: tuple[tuple[str, str], ...]) -> Expression:
         """What the constraint of a granular scope asks.  Raises BadRequest, also where it asks of other resources."""
@@ -102,6 +108,19 @@ class Repository:
         self._brought: Brought | None = None
         self._written: dict[str, Stored] = {}
         self._decisions: dict[tuple[str, str], Decision] = {}
+
+    # --- is it good
+
+    def faults(self, resource: Resource) -> list[Issue]:
+        """Every fault of a resource that the actor would write; the profiles demanded of the actor are asked, too."""
+        return structure.faults(resource, self._demanded)
+
+    def check(self, resource: Resource) -> None:
+        """Raises Unprocessable with the faults."""
+        structure.check(resource, self._demanded)
+
+    def _demanded(self, resource: Mapping[str, Any]) -> tuple[str, ...]:
+        return demanded(resource, self.actor.kind, self._around.demands)
 
     # --- ahead of the access token
 
@@ -407,6 +426,15 @@ class Repository:
     def new_id(self) -> str:
         """An id that no resource has."""
         return self._around.new_id()
+
+    def now(self) -> datetime:
+        """The time."""
+        return self._around.clock()
+
+    @property
+    def terminology(self) -> Source:
+        """Where code systems and value sets are found; every authenticated client may ask them."""
+        return self._around.terminology
 
     def may_read(self, stored: Stored) -> bool:
         """Whether the actor, who may have written this version, may read it too."""

@@ -67,7 +67,14 @@ _LEAST: dict[str, dict[str, Any]] = {
         "effectiveDateTime": "2026-01-01",
     },
     "DocumentReference": {"status": "current", "content": [{"attachment": {"contentType": "text/plain"}}]},
-    "AllergyIntolerance": {"patient": _REFERENCE},
+    "AllergyIntolerance": {
+        "patient": _REFERENCE,
+        "clinicalStatus": {
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}
+            ]
+        },
+    },
     "Immunization": {
         "status": "completed",
         "vaccineCode": _CONCEPT,
@@ -88,6 +95,7 @@ _LEAST: dict[str, dict[str, Any]] = {
         "source": {"observer": _REFERENCE},
     },
     "Provenance": {"target": [_REFERENCE], "recorded": "2024-01-01T00:00:00Z", "agent": [{"who": _REFERENCE}]},
+    "Organization": {"name": "A"},
     "RelatedPerson": {"patient": _REFERENCE},
     "Condition": {"subject": _REFERENCE},
     "MedicationStatement": {"status": "active", "medicationCodeableConcept": _CONCEPT, "subject": _REFERENCE},
@@ -126,7 +134,16 @@ _LEAST: dict[str, dict[str, Any]] = {
     },
     "Subscription": {"status": "off", "reason": "a", "criteria": "Patient?", "channel": {"type": "rest-hook"}},
     "Basic": {"code": _CONCEPT},
-    "StructureDefinition": {**_NAMED, "url": _URL, "kind": "resource", "abstract": False, "type": "Patient"},
+    "StructureDefinition": {
+        **_NAMED,
+        "url": _URL,
+        "kind": "resource",
+        "abstract": False,
+        "type": "Patient",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+        "derivation": "constraint",
+        "differential": {"element": [{"id": "Patient", "path": "Patient"}]},
+    },
     "ValueSet": {"status": "draft"},
     "CodeSystem": {"status": "draft", "content": "complete"},
     "ConceptMap": {"status": "draft"},
@@ -159,6 +176,8 @@ _LEAST: dict[str, dict[str, Any]] = {
         "kind": "requirements",
         "fhirVersion": "4.0.1",
         "format": ["json"],
+        "description": "a",
+        "rest": [{"mode": "server"}],
     },
     "ImplementationGuide": {**_NAMED, "url": _URL, "packageId": "a.b", "fhirVersion": ["4.0.1"]},
 }

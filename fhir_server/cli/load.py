@@ -1,5 +1,7 @@
 """`fhir-server load`: Bundles, NDJSON, .gz, .zip and folders of them; safe to run again.
 
+With `--code-system`, the concepts of one code system instead: CSV or NDJSON.
+
 What is there already with the same content is left alone, so that running the same command again goes on where it was
 broken off.
 """
@@ -11,13 +13,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from pymongo import MongoClient
 from rich.console import Console
@@ -29,10 +31,12 @@ from fhir_server.cli.load_crew import Alone, Crew, Workers, processes_for
 from fhir_server.cli.load_progress import Progress, no_progress, progress_on
 from fhir_server.config import Settings
 from fhir_server.fhir.outcome import FhirError, Unavailable
+from fhir_server.loading import concepts
 from fhir_server.loading.sources import Source, SourceError, find, pieces
 from fhir_server.loading.tally import Fate, Severity, Tally
 from fhir_server.loading.waiting import WaitingRoom
 from fhir_server.loading.work import Done, Loader
+from fhir_server.storage.concepts import identity as concepts_of
 from fhir_server.storage.connection import connect, open_database
 
 #: So many kinds of faults are printed; the rest is counted.
@@ -44,6 +48,15 @@ class Stop(Protocol):
 
     def is_set(self) -> bool: ...
     def set(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class CodeSystem:
+    """Which code system files of concepts are of; `language` is that of their displays."""
+
+    url: str
+    version: str | None = None
+    language: str | None = None
 
 
 @dataclass
@@ -71,6 +84,11 @@ def add_to(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("load", help="load files of resources", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file or folder")
+    parser.add_argument(
+        "--code-system", metavar="URL", help="the files hold the concepts of this code system: CSV or NDJSON"
+    )
+    parser.add_argument("--code-system-version", metavar="VERSION", help="the version of that code system")
+    parser.add_argument("--language", metavar="TAG", help="the language of its displays, such as fr")
     add_data_dir(parser)
     parser.set_defaults(run=run)
 
@@ -86,15 +104,59 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     with open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir) as opened:
         with connect(opened.uri) as client:
             app.prepare(client, settings)
+            if arguments.code_system:
+                system = CodeSystem(arguments.code_system, arguments.code_system_version, arguments.language)
+                _end(load_concepts(client, settings, sources, system, base=base, faults=faults))
         # Processes are forked while this one has no client: a client is for the process that made it.
         stop = get_context("fork").Event()
         with _stopped_by_interrupt(stop), _workers(opened.uri, settings, base, sources, stop) as workers:
             summary = _load(workers, sources, faults, stop, progress_on(Console(stderr=True)))
+    _end(summary)
+
+
+def _end(summary: Summary) -> NoReturn:
+    """Say what came of it, and exit."""
     _say(summary)
-    if summary.stopped:
-        sys.exit(130)
-    if summary.failed:
-        sys.exit(1)
+    sys.exit(130 if summary.stopped else 1 if summary.failed else 0)
+
+
+def load_concepts(
+    client: MongoClient,
+    settings: Settings,
+    sources: list[Source],
+    system: CodeSystem,
+    *,
+    base: str,
+    faults: Iterable[SourceError] = (),
+    quiet: bool = False,
+) -> Summary:
+    """What came of loading the concepts of a code system into the prepared database of `client`, in this process."""
+    summary = Summary(unreadable=[str(fault) for fault in faults])
+    if summary.unreadable:
+        return summary  # half a code system would say of the other half that it is not there
+    began = time.monotonic()
+    stop = threading.Event()
+    around = app.surroundings(client, settings, base)
+    progress = no_progress if quiet else progress_on(Console(stderr=True))
+    of = concepts_of(system.url, system.version)
+    with _stopped_by_interrupt(stop), progress(2 * sum(source.size for source in sources)) as advance:
+
+        def told(size: int, tally: Tally) -> None:
+            summary.tally.add(tally)
+            advance(size, tally)
+
+        try:
+            graph = concepts.load(around.store.database, sources, of, advance=told, stopped=stop.is_set)
+            if not stop.is_set():
+                resource = concepts.head(system.url, system.version, system.language, graph)
+                summary.tally.add(Loader(around, stop.is_set).keep(resource, system.url))
+        except SourceError as error:
+            summary.unreadable.append(str(error))
+        except FhirError as error:
+            summary.broken = str(error)
+    summary.stopped = stop.is_set()
+    summary.seconds = time.monotonic() - began
+    return summary
 
 
 def load(client: MongoClient, settings: Settings, paths: list[Path], *, base: str, quiet: bool = False) -> Summary:

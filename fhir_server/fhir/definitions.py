@@ -92,6 +92,11 @@ def is_resource(type: str) -> bool:
     return type in _definitions().resources
 
 
+def resources() -> frozenset[str]:
+    """Every (concrete) resource type of R4."""
+    return _definitions().resources
+
+
 @cache
 def codes(value_set: str) -> Mapping[str, tuple[str, ...]]:
     """The codes of each system of a value set that R4 binds an element to; none of one that cannot be listed."""

@@ -4,18 +4,19 @@
 
 FOLDER is the unpacked npm package `hl7.fhir.r4.core` or `hl7.fhir.r4.examples`, 4.0.1: one file for each resource.
 (Copies of HL7's definitions that other projects carry are not always HL7's: one had elements of R5 and of its own.)
-Names, types, cardinalities, flags, targets, bindings and expressions are taken; descriptions are not.  Run again only
+Names, types, cardinalities, flags, targets, bindings and invariants are taken; descriptions are not.  Run again only
 when the table of supported types changes.
 
     elements.json             {"resources": [type], "structures": {key: [row]}}
     search-parameters.json    {type: {code: {"url", "type", "expression", "target", "component"}}}
     compartment-patient.json  {type: [code of a search parameter]}
     bindings.json             {"codes": {value set: {system: [code]}}, "open": [value set]}
+    invariants.json           {key of a structure: [{"key", "severity", "expression", "human", "element"}]}
 
 A row is {"name", "types": {type: [target]}, "min", "max", "flags", "structure", "binding"}, without what is empty.
 Flags:
 `S` in a summary, `M` a modifier, `A` an XML attribute.  A value set is open where the definitions do not hold its
-codes: media types, languages, currencies, units.
+codes: media types, languages, currencies, units.  An invariant with an element holds for what stands under that name.
 
 R4: structuredefinition.html, elementdefinition.html, searchparameter.html, compartmentdefinition.html, valueset.html
 """
@@ -34,6 +35,7 @@ from fhir_server.fhir.types import TYPES
 _VERSION = "4.0.1"  # the examples among the definitions have another, or are experimental
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
 _FHIR_TYPE = _BASE + "structuredefinition-fhir-type"
+_SIMPLE_QUANTITY = _BASE + "SimpleQuantity"
 _MAX_VALUE_SET = _BASE + "elementdefinition-maxValueSet"
 
 
@@ -98,6 +100,41 @@ def _binding(binding: dict[str, Any], types: Iterable[str]) -> str | None:
     if list(types) != ["code"]:
         return None  # a CodeableConcept may do with text
     return next((e["valueCanonical"] for e in binding.get("extension", ()) if e["url"] == _MAX_VALUE_SET), None)
+
+
+def invariants(definitions: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """The table of invariants.json.  Those of every resource stand under DomainResource; ele-1 is of structure."""
+    by_id = {definition["id"]: definition for definition in definitions}
+    simple = by_id["SimpleQuantity"]["snapshot"]["element"][0]
+    table: dict[str, list[dict[str, str]]] = {}
+    for name, definition in sorted(by_id.items(), key=lambda pair: (pair[1]["kind"], pair[0])):
+        if definition["kind"] not in ("complex-type", "resource") or definition.get("derivation") == "constraint":
+            continue
+        snapshot = definition["snapshot"]["element"]
+        holders = {name} | {element["path"].rpartition(".")[0] for element in snapshot[1:]}
+        for element in snapshot:
+            path = element["path"]
+            if path in holders:
+                left_out = "ele-" if name == "DomainResource" else ("ele-", "dom-")
+                table.setdefault(path, []).extend(_constraints(element, left_out))
+                continue
+            parent, _, last = path.rpartition(".")
+            rows = table.setdefault(parent, [])
+            rows += [{**row, "element": last} for row in _constraints(element, ("ele-", "ext-"))]
+            for type_ in element.get("type", ()):
+                if _SIMPLE_QUANTITY in type_.get("profile", ()):
+                    named = last.replace("[x]", type_["code"])
+                    rows += [{**row, "element": named} for row in _constraints(simple, ("ele-", "qty-"))]
+    return {key: rows for key, rows in table.items() if rows}
+
+
+def _constraints(element: dict[str, Any], left_out: str | tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of an element's constraints, but for those whose keys begin so."""
+    return [
+        {name: row[name] for name in ("key", "severity", "expression", "human")}
+        for row in element.get("constraint", ())
+        if not row["key"].startswith(left_out)
+    ]
 
 
 def bindings(
@@ -222,11 +259,13 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m fhir_server.fhir.derive FOLDER", file=sys.stderr)
         return 2
     source, target = Path(arguments[0]), carried("profiles") / "r4"
-    rows = elements(_read(source, "StructureDefinition"))
+    structures = _read(source, "StructureDefinition")
+    rows = elements(structures)
     value_sets, code_systems = _read(source, "ValueSet"), _read(source, "CodeSystem")
     tables = {
         "elements.json": _lines(rows, 3),
         "bindings.json": _lines(bindings(rows["structures"], value_sets, code_systems), 3),
+        "invariants.json": _lines(invariants(structures), 2),
         "search-parameters.json": _lines(search_parameters(_read(source, "SearchParameter")), 2),
         "compartment-patient.json": _lines(compartment(_read(source, "CompartmentDefinition")), 1),
     }

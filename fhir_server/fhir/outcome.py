@@ -14,6 +14,8 @@
     ├── TooLarge               413  too-long
     ├── UnsupportedMediaType   415  not-supported
     ├── Unprocessable          422  processing
+    │   ├── TooCostly          422  too-costly
+    │   └── NotSupported       422  not-supported
     └── Unavailable            503  transient
 
 R4: http.html#Status-Codes, operationoutcome.html, valueset-issue-type.html
@@ -159,6 +161,18 @@ class Unprocessable(FhirError):
     """Understood, but not a good resource."""
 
     status, code = 422, "processing"
+
+
+class TooCostly(Unprocessable):
+    """Understood, but more than is done at once: an expansion without end.  R4: valueset.html#expansion"""
+
+    code = "too-costly"
+
+
+class NotSupported(Unprocessable):
+    """Understood as the standard has it, but not done here."""
+
+    code = "not-supported"
 
 
 class Unavailable(FhirError):

@@ -49,7 +49,7 @@ def _warnings(repository: Repository, stored: Stored) -> list[Issue]:
     return structure.warnings(json.parse(stored.body)) if stored.body and repository.may_read(stored) else []
 
 
-def body_of(request: FhirRequest, type: str) -> dict[str, Any]:
+def body_of(request: FhirRequest, repository: Repository, type: str) -> dict[str, Any]:
     """The resource in the request, checked.  Raises BadRequest (another type), Unprocessable (no good)."""
     resource = request.parsed()
     found = resource.get("resourceType")
@@ -57,7 +57,7 @@ def body_of(request: FhirRequest, type: str) -> dict[str, Any]:
         raise BadRequest(f"The body has no `resourceType`; the URL asks for `{type}`.", "resourceType")
     if found != type:
         raise BadRequest(f"The resourceType of the body is `{found}`; the URL asks for `{type}`.", "resourceType")
-    structure.check(resource)
+    repository.check(resource)
     return resource
 
 

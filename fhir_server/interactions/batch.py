@@ -17,7 +17,7 @@ from fhir_server.fhir import bundle, dates, json, references
 from fhir_server.fhir.bundle import Request
 from fhir_server.fhir.dates import instant
 from fhir_server.fhir.http import FhirRequest, FhirResponse, http_date, query_of
-from fhir_server.fhir.outcome import BadRequest, FhirError, Issue, PreconditionFailed, TooLarge
+from fhir_server.fhir.outcome import BadRequest, FhirError, Issue, PreconditionFailed, TooLarge, Unprocessable
 from fhir_server.fhir.results import refuse_unknown
 from fhir_server.interactions.answers import criteria_of
 from fhir_server.repository import Repository
@@ -56,6 +56,7 @@ def batch_or_transaction(
     faults = [fault for index, entry in enumerate(entries) for fault in _faults_around(entry, index)]
     if faults:
         raise BadRequest.of(faults)
+    _refuse_faulty(ordered, repository)
     answers = repository.transaction(run)
     return FhirResponse.of(200, bundle.bundle("transaction-response", answers))
 
@@ -95,6 +96,20 @@ def _faults_around(entry: dict[str, Any], index: int) -> list[Issue]:
 def _failure(repository: Repository, error: FhirError) -> dict[str, Any]:
     repository.record(error)
     return bundle.response_entry(bundle.response(_status(error.status), outcome=error.outcome()))
+
+
+def _refuse_faulty(requests: list[Request], repository: Repository) -> None:
+    """
+    Raises Unprocessable with the faults of all resources that are to be written, before anything is.
+
+    Each is checked once more when it is written, as its references then are those of the store.
+    """
+    issues: list[Issue] = []
+    for entry in sorted(requests, key=lambda entry: entry.index):
+        faults = repository.faults(entry.resource) if entry.method in ("POST", "PUT") and entry.resource else []
+        issues += _at(Unprocessable.of(faults), entry).issues if faults else []
+    if issues:
+        raise Unprocessable.of(issues)
 
 
 class _Transaction:

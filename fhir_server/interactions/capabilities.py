@@ -15,7 +15,7 @@ from fhir_server.fhir.dates import instant
 from fhir_server.fhir.http import JSON_PATCH
 from fhir_server.fhir.types import TYPES
 from fhir_server.interactions.routes import ROUTES
-from fhir_server.operations.registry import OPERATIONS
+from fhir_server.operations.registry import Operation, of_system, of_type
 from fhir_server.search.parameters import Parameter, parameters
 from fhir_server.search.parser import MODIFIERS
 from fhir_server.search.query import referring
@@ -60,6 +60,7 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system", "search-system")],
                 "searchParam": [_parameter(one) for one in _of_every_type()],
                 "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
+                **({"operation": [_operation(each) for each in of_system()]} if of_system() else {}),
             }
         ],
     }
@@ -67,11 +68,7 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
 
 def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
     codes = dict.fromkeys(route.interaction for route in ROUTES if "{type}" in route.path)
-    operations = [
-        {"name": operation.name, "definition": operation.definition, "documentation": "On an instance."}
-        for operation in OPERATIONS.values()
-        if type in operation.types
-    ]
+    operations = [_operation(operation) for operation in of_type(type)]
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
@@ -109,6 +106,11 @@ def _of_every_type() -> list[Parameter]:
 
 def _referring_to(type: str) -> list[str]:
     return [f"{source}:{one.code}" for source in sorted(TYPES) for one in referring(source) if type in one.targets]
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    called = ", ".join(f"`{address}`" for address in operation.addresses())
+    return {"name": operation.name, "definition": operation.definition, "documentation": f"Called at {called}."}
 
 
 def document() -> bytes:

@@ -13,6 +13,6 @@ def create(request: FhirRequest, repository: Repository, type: str) -> FhirRespo
     refuse_unknown(request.query)
     condition = request.headers.get("if-none-exist")
     criteria = criteria_of(repository, type, condition) if condition is not None else None
-    resource = body_of(request, type)
+    resource = body_of(request, repository, type)
     stored, created = repository.create(type, resource, if_none_exist=criteria, id=request.new_id)
     return written(request, repository, stored, created, located=True)

@@ -13,7 +13,6 @@ from fhir_server.fhir.outcome import BadRequest, UnsupportedMediaType
 from fhir_server.fhir.results import refuse_unknown
 from fhir_server.interactions.answers import query_criteria, written
 from fhir_server.repository import Criteria, Repository
-from fhir_server.validation import structure
 
 Resource = dict[str, Any]
 
@@ -34,7 +33,7 @@ def _patch(request: FhirRequest, repository: Repository, type: str, target: str 
 
     def checked(resource: Resource) -> Resource:
         changed = change(resource)
-        structure.check(changed)
+        repository.check(changed)
         return changed
 
     stored = repository.patch(type, target, checked, if_match=request.headers.get("if-match"))

@@ -21,7 +21,7 @@ from fhir_server.interactions.patch import conditional_patch, patch
 from fhir_server.interactions.read import read, vread
 from fhir_server.interactions.search import foresee, search, search_compartment, search_system
 from fhir_server.interactions.update import conditional_update, update
-from fhir_server.operations.registry import OPERATIONS
+from fhir_server.operations.registry import OPERATIONS, Level, find
 from fhir_server.repository import Repository
 from fhir_server.storage.store import Ahead, ahead_of_read
 from fhir_server.validation.words import nearest
@@ -138,16 +138,21 @@ def _match(path: str, parts: list[str]) -> dict[str, str] | None:
     return names
 
 
+_LEVELS: tuple[Level, ...] = ("system", "type", "instance")
+
+
 def _operation(method: str, parts: list[str]) -> tuple[str, Callable[[FhirRequest, Repository], FhirResponse]]:
+    """The operation at `$name`, `[type]/$name` or `[type]/[id]/$name`."""
     name = parts[-1].removeprefix("$")
-    operation = OPERATIONS.get(name)
-    if operation is None or len(parts) != 3 or parts[0] not in operation.types:
-        offered = ", ".join(f"[type]/[id]/${known}" for known in OPERATIONS)
+    names = dict(zip(("type", "id"), parts[:-1], strict=False))
+    operation = find(name, names.get("type"), _LEVELS[len(parts) - 1]) if len(parts) <= len(_LEVELS) else None
+    if operation is None or "" in parts:
+        offered = ", ".join(dict.fromkeys(address for known in OPERATIONS for address in known.addresses()))
         raise NotFound(f"There is no operation at `{'/'.join(parts)}`; known: {offered}.")
     methods = ["POST"] if operation.changes else ["GET", "POST"]
     if method not in methods:
         raise _not_allowed(method, "/".join(parts), methods)
-    return f"operation-{name}", lambda request, repository: operation.handler(request, repository, parts[0], parts[1])
+    return f"operation-{name}", partial(operation.handler, **names)
 
 
 def _not_allowed(method: str, path: str, allowed: list[str]) -> FhirError:

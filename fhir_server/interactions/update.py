@@ -12,7 +12,7 @@ from fhir_server.repository import Repository
 def update(request: FhirRequest, repository: Repository, type: str, id: str) -> FhirResponse:
     """200 and the new version, or 201 where nothing was.  Raises BadRequest, PreconditionFailed (412)."""
     refuse_unknown(request.query)
-    resource = body_of(request, type)
+    resource = body_of(request, repository, type)
     if resource.get("id") != id:
         given = f"`{resource['id']}`" if "id" in resource else "missing"
         raise BadRequest(
@@ -28,7 +28,7 @@ def update(request: FhirRequest, repository: Repository, type: str, id: str) -> 
 def conditional_update(request: FhirRequest, repository: Repository, type: str) -> FhirResponse:
     """200 and the new version of the one match, or 201 if there is none.  Raises MultipleMatches (412)."""
     criteria = query_criteria(request, repository, type)
-    resource = body_of(request, type)
+    resource = body_of(request, repository, type)
     stored, created = repository.update_matching(
         type, criteria, resource, if_match=request.headers.get("if-match"), new_id=request.new_id
     )

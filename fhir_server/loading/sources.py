@@ -31,7 +31,7 @@ MAX_LINE = 64_000_000
 
 #: What others refer to by identifier comes first, so that it is there when they come.  Synthea names its files so.
 _FIRST = ("hospitalInformation", "practitionerInformation", "Organization", "Practitioner", "Location")
-_UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
 
 class SourceError(Exception):
@@ -91,8 +91,8 @@ def find(paths: Iterable[Path]) -> tuple[list[Source], list[SourceError]]:
     for path in paths:
         try:
             sources = list(_under(path))
-        except _UNREADABLE as error:
-            faults.append(SourceError(f"{path}: {_reason(error)}"))
+        except UNREADABLE as error:
+            faults.append(SourceError(f"{path}: {reason(error)}"))
             continue
         if not sources:
             kinds = ", ".join(SUFFIXES)
@@ -149,7 +149,7 @@ def _meant(name: str, *further: str) -> bool:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
+def opened(source: Source) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """The bytes of the file, unpacked, and how many of those on disk are read."""
     if source.member is None:
         with source.path.open("rb") as raw:
@@ -170,13 +170,13 @@ def _parts(source: Source) -> Iterator[tuple[Part | None, int]]:
     """The parts of a file, each with how many more bytes on disk are done.  Raises SourceError where it breaks off."""
     done = 0
     try:
-        with _opened(source) as (stream, position):
+        with opened(source) as (stream, position):
             for part in _cut(source, stream):
                 now = position()
                 yield part, now - done
                 done = now
-    except _UNREADABLE as error:
-        raise SourceError(f"{source.place}: {_reason(error)}") from error
+    except UNREADABLE as error:
+        raise SourceError(f"{source.place}: {reason(error)}") from error
     finally:
         rest = source.size - done
     yield None, rest
@@ -229,7 +229,7 @@ def _lines(place: str, stream: IO[bytes], first: bytes) -> Iterator[Part]:
         yield Part(place, b"".join(held), start)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """What is wrong with a file, in a few words."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower().replace("no such file or directory", "there is no such file or folder")

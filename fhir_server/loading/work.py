@@ -20,6 +20,7 @@ from fhir_server.fhir import json, references, xml
 from fhir_server.fhir.outcome import BadRequest, FhirError, MultipleMatches, TooLarge
 from fhir_server.fhir.types import TYPES
 from fhir_server.interactions.answers import criteria_of
+from fhir_server.loading import concepts
 from fhir_server.loading.entries import Entry, Refused, entries, unpack
 from fhir_server.loading.sources import Part, Piece
 from fhir_server.loading.tally import Tally
@@ -77,6 +78,12 @@ class Loader:
                     return self._end()
                 self._load(bundle)
         return self._end()
+
+    def keep(self, resource: Resource, place: str) -> Tally:
+        """Keep one resource of the server's own making; what came of it."""
+        self._begin()
+        self._add(place, resource, 0)
+        return self._end().tally
 
     def settle(self, waiting: list[Waiting], names: dict[str, str], roots: set[str]) -> Done:
         """Load what had to wait, now that all files are read.  `names` and `roots` are those of the whole load."""
@@ -281,6 +288,14 @@ class Loader:
     # --- keeping
 
     def _add(self, place: str, resource: Resource, bulk: int) -> None:
+        if concepts.is_large(resource):
+            try:
+                resource = concepts.keep_apart(self._around.store.database, resource)
+            except FhirError as error:
+                if error.status >= 500:
+                    raise
+                self._done.tally.faulty(resource["resourceType"], error, place)
+                return
         self._batch.append((place, resource))
         self._size += bulk
         if len(self._batch) >= BATCH or self._size >= BATCH_BYTES:

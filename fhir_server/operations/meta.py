@@ -13,7 +13,6 @@ from fhir_server.fhir.http import FhirRequest, FhirResponse
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.results import refuse_unknown
 from fhir_server.repository import Repository
-from fhir_server.validation import structure
 
 Meta = dict[str, Any]
 #: The parts of meta that are sets: they can be added to and taken from.
@@ -63,7 +62,7 @@ def _change(
             if name in sent:
                 there[name] = combine(there.get(name, []), sent[name])
         kept = {**resource, "meta": {name: value for name, value in there.items() if value != []}}
-        structure.check(kept)
+        repository.check(kept)
         return kept
 
     stored = repository.patch(type, id, changed, if_match=request.headers.get("if-match"))

@@ -4,46 +4,93 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from fhir_server.fhir.http import FhirRequest, FhirResponse
+from fhir_server.fhir.http import FhirResponse
 from fhir_server.fhir.types import TYPES
-from fhir_server.operations import everything, meta
-from fhir_server.repository import Repository
+from fhir_server.operations import everything, expand, lookup, meta, subsumes, validate, validate_code
 
-Handler = Callable[[FhirRequest, Repository, str, str], FhirResponse]
+#: Where an operation is called: `[base]/$name`, `[base]/[type]/$name`, `[base]/[type]/[id]/$name`.
+Level = Literal["system", "type", "instance"]
+#: Called with the request and the repository, and with `type` and `id` as far as the level has them.
+Handler = Callable[..., FhirResponse]
 
 
 @dataclass(frozen=True)
 class Operation:
     """
-    A row: `POST [type]/[id]/$[name]`, and GET too where nothing is changed.
+    A row: `POST …/$[name]` on each of its levels, and GET too where nothing is changed.
 
-    definition: the canonical url of its OperationDefinition.
+    definition: the canonical url of its OperationDefinition.  types: none at the level of the system alone.
     """
 
     name: str
     definition: str
     types: tuple[str, ...]
+    levels: tuple[Level, ...]
     changes: bool
     handler: Handler
 
+    def addresses(self) -> tuple[str, ...]:
+        """Where it is called, as a client is told."""
+        forms = {"system": f"${self.name}", "type": f"[type]/${self.name}", "instance": f"[type]/[id]/${self.name}"}
+        type = f"{self.types[0]}/" if len(self.types) == 1 else "[type]/"
+        return tuple(forms[level].replace("[type]/", type) for level in self.levels)
 
+
+_STANDARD = "http://hl7.org/fhir/OperationDefinition/"
 _EVERY = tuple(TYPES)
 
-OPERATIONS: dict[str, Operation] = {
-    operation.name: operation
-    for operation in (
-        Operation(
-            "everything",
-            "http://hl7.org/fhir/OperationDefinition/Patient-everything",
-            ("Patient",),
-            False,
-            everything.everything,
+#: The same name may be there for several types.
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "everything", f"{_STANDARD}Patient-everything", ("Patient",), ("instance",), False, everything.everything
+    ),
+    Operation("meta", f"{_STANDARD}Resource-meta", _EVERY, ("instance",), False, meta.meta),
+    Operation("meta-add", f"{_STANDARD}Resource-meta-add", _EVERY, ("instance",), True, meta.add),
+    Operation("meta-delete", f"{_STANDARD}Resource-meta-delete", _EVERY, ("instance",), True, meta.delete),
+    Operation("expand", f"{_STANDARD}ValueSet-expand", ("ValueSet",), ("type", "instance"), False, expand.expansion),
+    Operation(
+        "validate-code",
+        f"{_STANDARD}ValueSet-validate-code",
+        ("ValueSet",),
+        ("type", "instance"),
+        False,
+        validate_code.value_set,
+    ),
+    Operation(
+        "validate-code",
+        f"{_STANDARD}CodeSystem-validate-code",
+        ("CodeSystem",),
+        ("type", "instance"),
+        False,
+        validate_code.code_system,
+    ),
+    Operation("validate", f"{_STANDARD}Resource-validate", _EVERY, ("type", "instance"), False, validate.validate),
+    Operation("lookup", f"{_STANDARD}CodeSystem-lookup", ("CodeSystem",), ("type",), False, lookup.lookup),
+    Operation(
+        "subsumes", f"{_STANDARD}CodeSystem-subsumes", ("CodeSystem",), ("type", "instance"), False, subsumes.subsumes
+    ),
+)
+
+
+def find(name: str, type: str | None, level: Level) -> Operation | None:
+    """The operation with this name, on a type (None: of the system), at a level."""
+    return next(
+        (
+            operation
+            for operation in OPERATIONS
+            if operation.name == name and level in operation.levels and (type is None or type in operation.types)
         ),
-        Operation("meta", "http://hl7.org/fhir/OperationDefinition/Resource-meta", _EVERY, False, meta.meta),
-        Operation("meta-add", "http://hl7.org/fhir/OperationDefinition/Resource-meta-add", _EVERY, True, meta.add),
-        Operation(
-            "meta-delete", "http://hl7.org/fhir/OperationDefinition/Resource-meta-delete", _EVERY, True, meta.delete
-        ),
+        None,
     )
-}
+
+
+def of_type(type: str) -> tuple[Operation, ...]:
+    """Those that are called on a type or an instance of it."""
+    return tuple(o for o in OPERATIONS if type in o.types and {"type", "instance"} & set(o.levels))
+
+
+def of_system() -> tuple[Operation, ...]:
+    """Those that are called on the system."""
+    return tuple(o for o in OPERATIONS if "system" in o.levels)

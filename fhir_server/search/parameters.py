@@ -1,7 +1,7 @@
 """The registry of search parameters: what each type can be searched by, and where the values stand in a resource.
 
 The facts (code, type, expression, targets) are HL7's, in profiles/r4/search-parameters.json, and those of the French
-guides (PDSm, agendas, cercle de soins, traces, annuaire) beside them in profiles/search-parameters.json.  Each
+guides (PDSm, agendas, cercle de soins, traces, annuaire) in profiles/guides/search-parameters.json.  Each
 expression is compiled once to a plain walk over the JSON: no FHIRPath is interpreted when a resource is written.
 R4: searchparameter-registry.html
 """
@@ -215,7 +215,7 @@ def several_records(type: str) -> bool:
 @cache
 def _facts() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((carried("profiles") / "r4" / "search-parameters.json").read_bytes())
-    for type, facts in json.loads((carried("profiles") / "search-parameters.json").read_bytes()).items():
+    for type, facts in json.loads((carried("profiles") / "guides" / "search-parameters.json").read_bytes()).items():
         found[type] = {**found.get(type, {}), **facts}
     return found
 
@@ -262,7 +262,7 @@ def _fields(one: Parameter, others: dict[str, Parameter]) -> tuple[str, ...]:
     """
     The parameters that have the values of this one between them: `combo-code` is `code` and `component-code`.
 
-    Of two that are the same, the first by name is kept; `phonetic` is asked of `name`.
+    Of two that are the same, the one that is called as its element is kept: `phonetic` is asked of `name`.
     """
     wanted = set(one.walk)
     if not wanted or one.record:
@@ -274,7 +274,7 @@ def _fields(one: Parameter, others: dict[str, Parameter]) -> tuple[str, ...]:
         and other.type == one.type
         and not other.record
         and other.walk
-        and (set(other.walk) < wanted or (set(other.walk) == wanted and code < one.code))
+        and (set(other.walk) < wanted or (set(other.walk) == wanted and _rank(other) < _rank(one)))
     ]
     largest = [other for other in within if not any(set(other.walk) < set(another.walk) for another in within)]
     if {step for other in largest for step in other.walk} != wanted:
@@ -286,6 +286,10 @@ def _fields(one: Parameter, others: dict[str, Parameter]) -> tuple[str, ...]:
             covered |= set(other.walk)
             found += _fields(other, others)
     return tuple(dict.fromkeys(found))
+
+
+def _rank(one: Parameter) -> tuple[bool, str]:
+    return one.code not in {name for name, *_ in one.walk}, one.code
 
 
 def _composite(type: str, code: str, fact: dict[str, Any], others: dict[str, Parameter]) -> Parameter:

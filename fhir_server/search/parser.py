@@ -7,11 +7,14 @@ client's own query alone.  R4: search.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from functools import partial
 
-from fhir_server.fhir.outcome import BadRequest
+from fhir_server.fhir.outcome import BadRequest, NotFound, NotSupported, TooCostly
+from fhir_server.fhir.terminology import relations
+from fhir_server.fhir.terminology.carried import carried_terminologies
+from fhir_server.fhir.terminology.systems import Source
 from fhir_server.fhir.types import TYPES
 from fhir_server.search import filtering
 from fhir_server.search.expression import (
@@ -75,26 +78,6 @@ _OF_STRINGS: dict[str, Callable[[str], ValueTest]] = {
     _WHOLE: string.parse_whole,
 }
 
-Members = Callable[[str], Iterable[tuple[str, str]]]
-
-
-def _no_terminology(asked: str) -> Iterable[tuple[str, str]]:
-    raise BadRequest("Value sets cannot be asked of here.")
-
-
-@dataclass(frozen=True)
-class Terminology:
-    """
-    What a search asks of the terminologies.
-
-    members: (system, code) of each member of the value set with this url or id.  above, below: of each concept that
-    subsumes `system|code`, or is subsumed by it, itself included.  All raise BadRequest for what is not known.
-    """
-
-    members: Members = _no_terminology
-    above: Members = _no_terminology
-    below: Members = _no_terminology
-
 
 @dataclass(frozen=True)
 class Reader:
@@ -103,7 +86,7 @@ class Reader:
     base: str
     zone: tzinfo
     now: datetime
-    terminology: Terminology = Terminology()
+    terminology: Source = field(default_factory=carried_terminologies)
 
     def expression(self, type: str, pairs: Iterable[tuple[str, str]]) -> Expression:
         """What these search parameters ask of `type`: all of them.  Raises BadRequest."""
@@ -241,19 +224,36 @@ class Reader:
                 return Match(f"{field}:text", string.parse(text))
             case "of-type":
                 return Match(field, token.parse_of_type(text))
-            case "in" | "not-in":
-                return Match(field, token.TokensTest(frozenset(self.terminology.members(token.unescape(text)))))
-            case "above":
-                return Match(field, token.TokensTest(frozenset(self.terminology.above(text))))
-            case "below":
-                return Match(field, token.TokensTest(frozenset(self.terminology.below(text))))
+            case "in" | "not-in" | "above" | "below":
+                return self._coded(parameter, field, self._codes(parameter, modifier, text))
         test = token.parse(text)
-        if test.system is None or follow_types(parameter.walk) - token.WITHOUT_SYSTEM:
+        if test.system is None or not _names_no_system(parameter):
             return Match(field, test)
         # A `code` does not say its system: where it is bound, it has one all the same.  R4: search.html#token
         if test.system and test.system not in parameter.systems:
             return NOTHING
         return Match(field, replace(test, system=None)) if test.code else Present(field)
+
+    def _codes(self, parameter: Parameter, modifier: str, text: str) -> frozenset[tuple[str, str]]:
+        """(system, code) of each member of a value set, or of each code that subsumes another or is subsumed by it."""
+        try:
+            if modifier in ("in", "not-in"):
+                return relations.members(self.terminology, token.unescape(text))
+            asked = token.parse(text)
+            system = asked.system or (min(parameter.systems) if len(parameter.systems) == 1 else "")
+            if not system or not asked.code:
+                raise ValueError(f"`:{modifier}` takes system|code")
+            related = relations.ancestors if modifier == "above" else relations.descendants
+            return frozenset((system, code) for code in related(self.terminology, system, asked.code))
+        except (NotFound, TooCostly, NotSupported) as error:
+            raise BadRequest(f"`{parameter.code}:{modifier}={text}`: {error.issues[0].diagnostics}") from None
+
+    def _coded(self, parameter: Parameter, field: str, codes: frozenset[tuple[str, str]]) -> Expression:
+        """That it is one of these codes."""
+        if not _names_no_system(parameter):
+            return Match(field, token.TokensTest(codes))
+        plain = sorted(code for system, code in codes if system in parameter.systems)
+        return any_of(*(Match(field, token.TokenTest(None, code)) for code in plain))
 
     def _reference(self, parameter: Parameter, field: str, modifier: str, text: str) -> Expression:
         if modifier == "identifier":
@@ -303,6 +303,11 @@ def naming(parameter: Parameter, targets: frozenset[str], field: str | None = No
     in_record: Expression = InRecord(next(iter(patients))) if len(patients) == 1 else InRecords(patients)
     terms = [in_record] if patients else []
     return any_of(*terms, *([Match(field or parameter.code, reference.ReferenceTest(rest))] if rest else []))
+
+
+def _names_no_system(parameter: Parameter) -> bool:
+    """Whether the values of a token parameter are of types that say no system."""
+    return not follow_types(parameter.walk) - token.WITHOUT_SYSTEM
 
 
 def _in_contained(code: str, type: str, term: Expression) -> Expression:

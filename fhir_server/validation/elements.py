@@ -1,9 +1,11 @@
-"""One walk over a resource beside its R4 definition, which finds every structural fault at once.
+"""One walk over a resource beside its R4 definition, which finds every fault against the standard at once.
 
 Judged: names, cardinality, lists and single values, one type of each choice, the formats of primitives, nulls and the
-`_x` beside a primitive, codes where the binding is required, and the same in whatever is contained.  Not judged: other
-codes, targets of references, and the invariants but for three that are of structure: ele-1 (never empty), dom-2
-(contained once), txt-1 (plain narrative).
+`_x` beside a primitive, codes where the binding is required, the types that references point at, the same in whatever
+is contained, and the invariants.  An invariant is asked only where what it is about has no other fault.
+
+Not judged: other codes; what a `urn:` or conditional reference is to; the targets of canonicals; whether what is
+referred to is there, unless it is contained.
 
 A fault is placed by FHIRPath: `Observation.component[1].value.ofType(Quantity).value`.  An element that is missing has
 the path it would have.
@@ -14,25 +16,27 @@ R4: json.html, conformance-rules.html#cardinality, formats.html#choice, valueset
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from fhir_server.fhir import definitions
+from fhir_server.fhir import definitions, references
 from fhir_server.fhir.definitions import Element
 from fhir_server.fhir.outcome import Issue
 from fhir_server.fhir.types import TYPES
 from fhir_server.validation.bindings import Binding, Form, binding
+from fhir_server.validation.invariants import Invariant, invariants
+from fhir_server.validation.places import named, step
 from fhir_server.validation.primitives import FAULT, Fault
 from fhir_server.validation.words import kind, listing, nearest, sentence, shown
 
 #: After so many, the rest are left out: nobody reads them, and a hostile body could hold a million.
 LIMIT = 500
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_KEYWORDS = {"and", "div", "false", "implies", "mod", "or", "true", "xor"}
 _SPACE = re.compile(r"\s")
+_MARK = re.compile(r"[.\[]")
+_STRUCTURE_DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
 
 
 class _Enough(Exception):
@@ -40,10 +44,20 @@ class _Enough(Exception):
 
 
 def faults(resource: Any) -> list[Issue]:
-    """Every structural fault of `resource`, a value parsed from JSON, in the order of its text."""
-    walk = _Walk()
+    """Every fault of `resource`, a value parsed from JSON, in the order of its text; broken invariants come last."""
+    return _walked(resource, "error")
+
+
+def advice(resource: dict[str, Any]) -> list[Issue]:
+    """What the standard would rather have otherwise in `resource`, which has no fault: invariants that only warn."""
+    return [issue for issue in _walked(resource, "warning") if issue.severity == "warning"]
+
+
+def _walked(resource: Any, severity: str) -> list[Issue]:
+    walk = _Walk(severity)
     try:
         walk.resource(resource, "", None)
+        walk.ask_invariants()
     except _Enough:
         more = f"These are the first {LIMIT} faults; the rest are left out."
         walk.issues.append(Issue("incomplete", more, severity="information"))
@@ -74,16 +88,41 @@ class _Shape:
     """By JSON key, `_x` included.  None: nothing to check."""
     required: tuple[tuple[str, ...], ...]
     """Of each group of keys, one must be there."""
+    invariants: tuple[Invariant, ...]
+    advice: tuple[Invariant, ...]
 
 
 @dataclass(slots=True)
 class _Walk:
+    severity: str
+    """Of the invariants that are asked."""
     issues: list[Issue] = field(default_factory=list)
+    outer: dict[str, Any] = field(default_factory=dict)
+    """The resource that the walk is in, and into which others may be contained."""
+    inner: dict[str, Any] = field(default_factory=dict)
+    """The resource that the walk is in: the outer one, or one that is contained."""
+    place: str = ""
+    """Where the inner one is."""
+    misnamed: set[str] = field(default_factory=set)
+    """Where an element stands that is none: it may have been meant for any."""
+    known_of: dict[str, Any] | None = None
+    known: dict[str, str] | None = None
+    """What `known_of`, an outer resource, contains."""
+    to_ask: list[tuple[Invariant, Any, str, dict[str, Any], dict[str, Any], str]] = field(default_factory=list)
 
-    def report(self, code: str, words: str, path: str) -> None:
+    def report(self, code: str, words: str, *places: str, severity: str = "error") -> None:
         if len(self.issues) >= LIMIT:
             raise _Enough
-        self.issues.append(Issue(code, words, (path,)))
+        self.issues.append(Issue(code, words, places, severity))
+
+    def ask_invariants(self) -> None:
+        """Those that may be broken; not of what has other faults, which the answer would but repeat."""
+        faulty = {outer for issue in self.issues for place in issue.expression for outer in _outer(place)}
+        for invariant, value, path, inner, outer, place in self.to_ask:
+            if faulty and (path in self.misnamed or _spoilt(invariant, path, place, faulty)):
+                continue
+            for places, words in invariant.breaches(value, path, inner, outer):
+                self.report("invariant", words or invariant.words, *places, severity=invariant.severity)
 
     def resource(self, value: Any, path: str, holder: str | None) -> None:
         """A resource: at the root (`holder` None), contained, in an entry or in a parameter."""
@@ -106,7 +145,12 @@ class _Walk:
         if holder == "contained" and "contained" in value:
             words = "A contained resource may not contain others: put them all into the outer one (dom-2)."
             self.report("invariant", words, f"{path}.contained")
+        around = self.outer, self.inner, self.place
+        self.inner, self.place = value, path or name
+        if holder != "contained":
+            self.outer = value
         self.members(value, _shape(name), path or name)
+        self.outer, self.inner, self.place = around
 
     def members(self, value: dict[str, Any], shape: _Shape, path: str) -> None:
         """The members of an object: each of them, then those that are missing."""
@@ -136,6 +180,13 @@ class _Walk:
                     break
             else:
                 self.missing(keys, shape, path)
+        for invariant in shape.invariants if self.severity == "error" else self.advice(shape):
+            if invariant.when is None or not invariant.when.isdisjoint(value):
+                self.to_ask.append((invariant, value, path, self.inner, self.outer, self.place))
+
+    def advice(self, shape: _Shape) -> tuple[Invariant, ...]:
+        """What is contained needs no narrative, nor a name of its own."""
+        return shape.advice if self.inner is self.outer else ()
 
     def object(self, value: Any, structure: str, name: str, path: str) -> None:
         """A complex element."""
@@ -187,6 +238,51 @@ class _Walk:
         if words:
             self.report("code-invalid", sentence(slot.element.name, words), path)
 
+    def referring(self, reference: dict[str, Any], slot: _Slot, path: str) -> None:
+        """A Reference of good structure: does it point at a type it may point at?  R4: references.html"""
+        name, targets = slot.element.name, slot.element.targets
+        type, place = None, f"{path}.reference"
+        if "reference" in reference:
+            found = references.parse(reference["reference"])
+            type = found.type if found.query is None else None
+            if found.contained and found.url is not None:
+                known = self.contained()
+                if known is None:
+                    return
+                type = known.get(found.url[1:]) if found.url != "#" else self.outer["resourceType"]
+                if type is None:
+                    words = f"`{name}`: {shown(found.url)} is not the id of a contained resource (ref-1)."
+                    self.report("invariant", words, place, path)
+                    return
+            elif found.local and not definitions.is_resource(str(type)):
+                words = f"`{name}`: {shown(reference['reference'])} does not begin with a resource type of R4."
+                self.report("value", words, place, path)
+                return
+        if "type" in reference:
+            stated = reference["type"].removeprefix(_STRUCTURE_DEFINITION)
+            if not definitions.is_resource(stated):
+                if ":" not in stated:  # a logical model may have another name
+                    self.report("value", f"`type`: {shown(stated)} is not a resource type of R4.", f"{path}.type", path)
+            elif type is None:
+                type, place = stated, f"{path}.type"
+            elif type != stated and definitions.is_resource(type):
+                words = f"`{name}` says that it refers to {_article(stated)}, and its reference is to {_article(type)}."
+                self.report("value", words, f"{path}.type", path)
+        if targets and type is not None and definitions.is_resource(type) and type not in targets:
+            words = f"`{name}` may not refer to {_article(type)}: only to {listing(targets)}."
+            self.report("value", words, place, path)
+
+    def contained(self) -> dict[str, str] | None:
+        """The types of the resources that the outer one contains, by id; None if these have faults of their own."""
+        if self.known_of is not self.outer:
+            held = self.outer.get("contained", [])
+            whole = isinstance(held, list) and all(isinstance(each, dict) for each in held)
+            pairs = [(each.get("id", ""), each.get("resourceType")) for each in held] if whole else []
+            whole = whole and all(isinstance(id, str) and isinstance(type, str) for id, type in pairs)
+            self.known_of = self.outer
+            self.known = dict(pairs) if whole else None
+        return self.known
+
     def missing(self, keys: tuple[str, ...], shape: _Shape, path: str) -> None:
         names = [key for key in keys if not key.startswith("_")]
         slot = shape.slots[names[0]]
@@ -198,7 +294,8 @@ class _Walk:
             self.report("required", f"`{names[0]}` is required.", path + slot.step)
 
     def unknown(self, key: str, shape: _Shape, path: str) -> None:
-        self.report("structure", _why_unknown(key, shape), path + _named(key))
+        self.report("structure", _why_unknown(key, shape), path + named(key))
+        self.misnamed.add(path)
 
 
 def _visit_primitive(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
@@ -264,6 +361,21 @@ def _visit_objects(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], 
         walk.object(item, element.structure or element.type, element.name, f"{path}{slot.step}[{index}]")
 
 
+def _visit_reference(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    before = len(walk.issues)
+    _visit_object(walk, slot, value, owner, path)
+    if len(walk.issues) == before:
+        walk.referring(value, slot, path + slot.step)
+
+
+def _visit_references(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
+    before = len(walk.issues)
+    _visit_objects(walk, slot, value, owner, path)
+    if len(walk.issues) == before:
+        for index, item in enumerate(value):
+            walk.referring(item, slot, f"{path}{slot.step}[{index}]")
+
+
 def _visit_concept(walk: _Walk, slot: _Slot, value: Any, owner: dict[str, Any], path: str) -> None:
     """A CodeableConcept with a binding: once its structure is good, its codings are looked at."""
     before = len(walk.issues)
@@ -303,7 +415,7 @@ def _shape(key: str) -> _Shape:
             required[group] = required.get(group, ()) + keys
     if definitions.is_resource(key):
         slots["resourceType"] = None
-    return _Shape(key, slots, tuple(required.values()))
+    return _Shape(key, slots, tuple(required.values()), invariants(key), invariants(key, "warning"))
 
 
 def _slot(element: Element, visit: _Visit | None = None) -> _Slot:
@@ -321,6 +433,8 @@ def _visit(element: Element) -> _Visit:
         return _visit_resources if element.many else _visit_resource
     if element.binding and element.type == "CodeableConcept" and not element.many:
         return _visit_concept
+    if element.type == "Reference":
+        return _visit_references if element.many else _visit_reference
     return _visit_objects if element.many else _visit_object
 
 
@@ -329,25 +443,26 @@ def _extensible(element: Element) -> bool:
     return not element.attribute and element.name != "id" and element.type != "xhtml"
 
 
-def step(element: Element) -> str:
-    """What an element adds to a FHIRPath: `.value.ofType(Quantity)` for valueQuantity."""
-    if element.choice:
-        return f".{element.choice.removesuffix('[x]')}.ofType({element.type})"
-    return _named(element.name)
-
-
-def _named(name: str) -> str:
-    """The step to a child of this name, delimited where FHIRPath would not take it as it is.  FHIRPath: identifiers"""
-    if _IDENTIFIER.fullmatch(name) and name not in _KEYWORDS:
-        return f".{name}"
-    escaped = (c if c.isprintable() and c not in "`\\" else f"\\u{ord(c):04x}" for c in name[:64])
-    return f".`{''.join(escaped)}`"
-
-
 def _element_id(value: Any) -> str | None:
     """Element.id is any text without spaces; the id of a resource is stricter.  R4: element.html"""
     words = FAULT["string"](value)
     return words or (f"{shown(value)} is not an element id (it holds white space)" if _SPACE.search(value) else None)
+
+
+def _spoilt(invariant: Invariant, path: str, place: str, faulty: set[str]) -> bool:
+    """Whether a fault lies in what the invariant is about; `place` is that of the resource around."""
+    if not invariant.local:
+        return place in faulty
+    if not invariant.names:
+        return path in faulty
+    return any(f"{path}.{name}" in faulty for name in invariant.names)
+
+
+def _outer(place: str) -> Iterator[str]:
+    """The place, and those that it is in."""
+    yield place
+    for mark in _MARK.finditer(place):
+        yield place[: mark.start()]
 
 
 def _nothing(value: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fhir_server.fhir import definitions
 from fhir_server.fhir.outcome import Issue
-from fhir_server.validation.elements import step
+from fhir_server.validation.places import step
 from fhir_server.validation.words import shown
 
 #: Errors of pydantic that count for nothing, since the walk has judged the same by R4's own definitions.

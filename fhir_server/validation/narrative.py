@@ -1,8 +1,6 @@
 """The XHTML of a narrative: well-formed, one `div`, basic formatting and nothing that runs.
 
-That it says something (txt-2) is not asked: an official example, zika-virus-exposure-assessment, does not.
-
-R4: narrative.html#xhtml, invariant txt-1 (which elements and attributes)
+R4: narrative.html#xhtml, invariants txt-1 (which elements and attributes) and txt-2 (some content)
 """
 
 from __future__ import annotations
@@ -32,6 +30,8 @@ _ALLOWED_ATTRIBUTES = frozenset(_ATTRIBUTES.split()) | {f"{_XML} {name}" for nam
 _URLS = frozenset({"cite", "href", "longdesc", "src"})
 _ACTIVE = ("javascript:", "vbscript:", "data:text/")
 
+#: The first thing to be seen behind a tag: a character, or an image.
+_CONTENT = re.compile(r">\s*[^<\s]|<img\b")
 _ENTITY = re.compile(rb"&\w{1,20};")
 _UNDEFINED_ENTITY = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
 
@@ -83,7 +83,9 @@ def fault(div: str) -> str | None:
         return (
             f"is not well-formed XHTML: {expat.ErrorString(error.code)}, line {error.lineno} column {error.offset + 1}"
         )
-    return None
+    return (
+        None if _CONTENT.search(div) else "says nothing: write what a reader should know, or leave `text` out (txt-2)"
+    )
 
 
 def _refuse_doctype(*_: object) -> NoReturn:

@@ -68,12 +68,17 @@ SEGMENTS = st.sampled_from(
         "_x",
         "",
     ]
-    + [f"${name}" for name in OPERATIONS]
+    + [f"${operation.name}" for operation in OPERATIONS]
     + ["$foo"]
     + ODD
 )
 ROUTED = st.sampled_from(
-    [route.path for route in ROUTES] + [f"{{type}}/{{id}}/${name}" for name in OPERATIONS]
+    [route.path for route in ROUTES]
+    + [
+        address.replace("[type]", "{type}").replace("[id]", "{id}")
+        for operation in OPERATIONS
+        for address in operation.addresses()
+    ]
 ).flatmap(
     lambda path: st.builds(
         lambda type, id, version: path.replace("{type}", type).replace("{id}", id).replace("{version_id}", version),
@@ -473,6 +478,14 @@ HARD = [
         JSON,
         b'{"resourceType":"Parameters","parameter":[{"name":"meta","valueMeta":{"tag":["x"]}}]}',
     ),
+    ("GET", "ValueSet/$expand", "url=http://a.example", {}, b""),
+    ("GET", "ValueSet/$expand", "url=http://hl7.org/fhir/ValueSet/mimetypes&count=5", {}, b""),
+    ("POST", "ValueSet/$expand", "", JSON, b'{"resourceType":"ValueSet","status":"draft","compose":{"include":[{}]}}'),
+    ("POST", "ValueSet/$expand", "", JSON, b'{"resourceType":"Parameters","parameter":[{"name":"url"}]}'),
+    ("POST", "ValueSet/$expand", "", JSON, b'{"resourceType":"Parameters","parameter":[{"name":"valueSet"}]}'),
+    ("GET", "CodeSystem/$lookup", "code=a&system=http://hl7.org/fhir/administrative-gender&property=x", {}, b""),
+    ("GET", "CodeSystem/$subsumes", "codeA=a&codeB=b&system=urn:ietf:bcp:47", {}, b""),
+    ("POST", "CodeSystem/$validate-code", "", JSON, b'{"resourceType":"CodeSystem","status":"draft","content":"x"}'),
     ("POST", "", "", JSON, json.dumps(transaction(entry("PUT", "Foo?identifier=a", patient()))).encode()),
     (
         "POST",

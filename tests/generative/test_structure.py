@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_server.config import carried
 from fhir_server.fhir import definitions
-from fhir_server.fhir.json import FhirDecimal
+from fhir_server.fhir.json import FhirDecimal, parse
 from fhir_server.fhir.outcome import Issue, operation_outcome
 from fhir_server.fhir.types import TYPES
 from fhir_server.validation.bindings import Binding, binding
 from fhir_server.validation.elements import step
 from fhir_server.validation.structure import faults
+from tests.build import least
 
 SCALARS = (
     st.none()
@@ -69,7 +73,15 @@ GOOD: list[dict[str, Any]] = [
         "resourceType": "Patient",
         "id": "p",
         "text": {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">Zoé</div>'},
-        "contained": [{"resourceType": "Organization", "id": "o", "name": "Cabinet", "telecom": [{"value": "01"}]}],
+        "contained": [
+            {
+                "resourceType": "Organization",
+                "id": "o",
+                "name": "Cabinet",
+                "telecom": [{"system": "phone", "value": "01"}],
+            }
+        ],
+        "managingOrganization": {"reference": "#o"},
         "identifier": [{"system": "urn:oid:1.2.250.1.213.1.4.8", "value": "2", "period": {"start": "2020"}}],
         "active": True,
         "gender": "female",
@@ -105,6 +117,20 @@ GOOD: list[dict[str, Any]] = [
 ]
 
 
+def of_the_seed_record() -> Iterator[dict[str, Any]]:
+    """The first two of each type in the seed record."""
+    seen: Counter[str] = Counter()
+    for file in sorted((carried("seed_data") / "bundles").glob("*.json")):
+        for entry in parse(file.read_bytes())["entry"]:
+            seen[entry["resource"]["resourceType"]] += 1
+            if seen[entry["resource"]["resourceType"]] <= 2:
+                yield entry["resource"]
+
+
+GOOD += [least(type_) for type_ in TYPES if len(least(type_)) > 1]
+GOOD += of_the_seed_record()
+
+
 def sites(value: dict[str, Any], structure: str, path: str) -> list[tuple[dict[str, Any], str, str]]:
     """Each object of a resource, with its R4 structure and its path."""
     found = [(value, structure, path)]
@@ -126,10 +152,15 @@ def broken(draw: st.DrawFn, holder: dict[str, Any], structure: str, path: str) -
     key = draw(st.sampled_from(sorted(keys)))
     element = known[key]
     here = path + step(element)
-    kind = draw(st.sampled_from(["unknown", "null", "empty", "kind", "many", "choice", "missing", "code"]))
+    kind = draw(st.sampled_from(["unknown", "null", "empty", "kind", "many", "choice", "missing", "code", "target"]))
     if kind == "code" and isinstance(bound := binding(element.binding), Binding):
         holder[key] = draw(st.text().filter(lambda code: code not in bound.codes))
         return here
+    if kind == "target" and element.type == "Reference" and element.targets:
+        elsewhere = draw(st.sampled_from([type_ for type_ in TYPES if type_ not in element.targets]))
+        reference = {"reference": f"{elsewhere}/1"}
+        holder[key] = [reference] if element.many else reference
+        return here + "[0]" * element.many
     if kind == "choice" and element.choice:
         holder[
             draw(st.sampled_from([e.name for e in known.values() if e.choice == element.choice and e.name != key]))

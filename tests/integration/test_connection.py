@@ -245,9 +245,12 @@ def test_a_store_that_lost_the_transaction_was_away(tmp_path: Path, monkeypatch:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not is_running(pid))
 
-    with open_database(uri=None, data_dir=tmp_path) as opened, connect(opened.uri) as client:
-        with pytest.raises(Unavailable):
-            store.Store(client, "lost").run(work)
+    with (
+        open_database(uri=None, data_dir=tmp_path) as opened,
+        connect(opened.uri) as client,
+        pytest.raises(Unavailable),
+    ):
+        store.Store(client, "lost").run(work)
 
 
 def test_the_patience_of_the_uri_goes_first(mongodb_uri: str) -> None:

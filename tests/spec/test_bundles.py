@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.build import entry, observation, patient, transaction
-from tests.calls import Caller
+from tests.calls import Caller, Served
 
 ONE, OTHER = "urn:uuid:11111111-1111-4111-8111-111111111111", "urn:uuid:22222222-2222-4222-8222-222222222222"
 
@@ -146,3 +146,34 @@ def test_if_modified_since_that_is_no_instant(operator: Caller) -> None:
 
     outcome = answer.json["entry"][0]["response"]["outcome"]
     assert places(outcome) == ["Bundle.entry[0].request.ifModifiedSince"]
+
+
+def test_a_transaction_tells_all_faults_of_all_its_entries(served: Served, operator: Caller) -> None:
+    """R4 http.html#transaction: all or nothing; what is wrong is known before anything is written"""
+    before = served.database["_history"].count_documents({})
+    sent = transaction(
+        entry("DELETE", "Patient/nobody-here"),
+        entry("POST", "Patient", {**named("checked"), "gendre": "female", "birthDate": "hier"}),
+        entry("PUT", "Observation/x", observation(id="x", status="finale")),
+    )
+    answer = operator("POST", "", sent)
+
+    assert answer.status_code == 422, answer.text
+    assert places(answer.json) == [
+        "Bundle.entry[1].resource.gendre",
+        "Bundle.entry[1].resource.birthDate",
+        "Bundle.entry[2].resource.status",
+    ]
+    assert served.database["_history"].count_documents({}) == before
+
+
+def test_a_reference_to_another_entry_is_checked_once_its_type_is_known(operator: Caller) -> None:
+    """R4 http.html#trules, references.html: what `urn:uuid:…` stands for may be of a type it may not point at"""
+    sent = transaction(
+        entry("POST", "Practitioner", {"resourceType": "Practitioner"}, fullUrl=ONE),
+        entry("POST", "Observation", observation(subject={"reference": ONE})),
+    )
+    answer = operator("POST", "", sent)
+
+    assert answer.status_code == 422, answer.text
+    assert "Bundle.entry[1].resource.subject.reference" in places(answer.json)

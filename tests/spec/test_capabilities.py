@@ -14,7 +14,7 @@ import pytest
 from fhir_server.fhir import xml
 from fhir_server.interactions import capabilities
 from fhir_server.interactions.routes import ROUTES
-from fhir_server.operations.registry import OPERATIONS
+from fhir_server.operations.registry import OPERATIONS, Operation, of_system, of_type
 from fhir_server.search.parameters import parameters
 from fhir_server.search.parser import RESULT_PARAMETERS
 from fhir_server.validation import structure
@@ -58,8 +58,9 @@ def test_it_says_every_route_type_parameter_and_operation(statement: dict[str, A
         said = {interaction["code"] for interaction in resource["interaction"]} | system
         assert {route.interaction for route in ROUTES} <= said
         assert {parameter["name"] for parameter in resource["searchParam"]} == set(parameters(resource["type"]))
-        offered = {name for name, operation in OPERATIONS.items() if resource["type"] in operation.types}
-        assert {operation["name"] for operation in resource.get("operation", ())} == offered
+        offered = {operation.definition for operation in of_type(resource["type"])}
+        assert {operation["definition"] for operation in resource.get("operation", ())} == offered
+    assert {operation["definition"] for operation in rest.get("operation", ())} == {o.definition for o in of_system()}
 
 
 def test_every_interaction_of_every_type(operator: Caller, statement: dict[str, Any]) -> None:
@@ -153,22 +154,51 @@ def test_a_parameter_finds_what_it_says(operator: Caller, statement: dict[str, A
         assert operator("GET", f"Patient?{name}={value}").status_code == 200
 
 
+#: What an operation needs to be asked, but for those of META: (the query, which names what is carried).
+GENDER = "http://hl7.org/fhir/administrative-gender"
+QUERIES = {
+    "ValueSet-expand": "url=http://hl7.org/fhir/ValueSet/administrative-gender",
+    "ValueSet-validate-code": f"url=http://hl7.org/fhir/ValueSet/administrative-gender&code=male&system={GENDER}",
+    "CodeSystem-validate-code": f"url={GENDER}&code=male",
+    "CodeSystem-lookup": f"system={GENDER}&code=male",
+    "CodeSystem-subsumes": f"system={GENDER}&codeA=male&codeB=female",
+}
+#: A resource that says enough for the operations on it.
+TOLD = {
+    "CodeSystem": {"url": "http://a.example", "concept": [{"code": "male"}, {"code": "female"}]},
+    "ValueSet": {"compose": {"include": [{"system": "http://a.example", "concept": [{"code": "male"}]}]}},
+}
+
+
 def test_every_operation_of_every_type(operator: Caller, statement: dict[str, Any]) -> None:
-    """Each operation answers, by GET where it changes nothing; and one that is not named is not there."""
-    names = {operation["name"] for resource in statement["rest"][0]["resource"] for operation in resource["operation"]}
+    """Each operation answers where it is said to be, by GET where it changes nothing; and nowhere else"""
+    names = {operation.name for operation in OPERATIONS}
     for resource in statement["rest"][0]["resource"]:
-        reference = operator.create(least(resource["type"]))
-        said = {operation["name"]: operation["definition"] for operation in resource["operation"]}
-        for name, definition in said.items():
-            assert definition.startswith("http://hl7.org/fhir/OperationDefinition/")
-            changes = name.endswith(("-add", "-delete"))
-            answer = operator("POST", f"{reference}/${name}", META if changes else None)
-            assert answer.status_code == 200, (reference, name, answer.text)
-            assert operator("GET", f"{reference}/${name}").status_code == (405 if changes else 200)
-        for name in names - set(said):
+        type = resource["type"]
+        reference = operator.create({**least(type), **TOLD.get(type, {})})
+        said = {operation["definition"] for operation in resource["operation"]}
+        for operation in of_type(type):
+            assert operation.definition in said
+            for level, path in (("type", type), ("instance", reference)):
+                _offered(operator, operation, path, level in operation.levels)
+        for name in names - {operation.name for operation in of_type(type)}:
             assert operator("GET", f"{reference}/${name}").status_code == 404
-    for path in ("Patient/none/$validate", "Patient/none/$META", "Patient/none/$", "Patient/$meta", "$meta"):
+    for path in ("Patient/none/$none", "Patient/none/$META", "Patient/none/$", "Patient/$meta", "$meta", "$expand"):
         assert operator("GET", path).status_code == 404
+
+
+def _offered(operator: Caller, operation: Operation, path: str, offered: bool) -> None:
+    """Whether the operation answers at this path, and by which methods."""
+    if not offered:
+        assert operator("GET", f"{path}/${operation.name}").status_code == 404
+        return
+    query = QUERIES.get(operation.definition.rpartition("/")[2], "")
+    if "/" in path:  # the instance says which
+        query = "&".join(pair for pair in query.split("&") if not pair.startswith(("url=", "system=http://hl7")))
+        query += "&system=http://a.example" if operation.definition.endswith("ValueSet-validate-code") else ""
+    answer = operator("POST", f"{path}/${operation.name}?{query}", META if operation.changes else None)
+    assert answer.status_code == 200, (path, operation, answer.text)
+    assert operator("GET", f"{path}/${operation.name}?{query}").status_code == (405 if operation.changes else 200)
 
 
 def test_every_format(operator: Caller, statement: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""The profiles as short tables, a file for each guide; write.py turns them into StructureDefinitions."""
