@@ -146,6 +146,11 @@ def follow_types(walk: Walk) -> set[str]:
     return {kind for _, _, type, _, onward in walk for kind in (follow_types(onward) if onward else {type})}
 
 
+def by_url(parameter: Parameter) -> bool:
+    """Whether it refers by canonical url.  One that is relative says `Type/id`, as a reference does."""
+    return not follow_types(parameter.walk).isdisjoint(("canonical", "uri"))
+
+
 @cache
 def parameters(type: str) -> dict[str, Parameter]:
     """The parameters by which `type` can be searched, by code; KeyError for a type that is not supported."""

@@ -25,7 +25,7 @@ _UNITS: dict[str, tuple[str, Decimal]] = {
     for kind, codes in {
         "volume": {"L": "1", "dL": "0.1", "mL": "0.001", "ml": "0.001"},
         "mass": {"kg": "1000", "g": "1", "mg": "0.001", "ug": "0.000001"},
-        "length": {"m": "1", "cm": "0.01", "mm": "0.001"},
+        "length": {"m": "1", "cm": "0.01", "mm": "0.001", "[in_i]": "0.0254"},
         "time": {"s": "1", "min": "60", "h": "3600", "d": "86400", "wk": "604800", "mo": "2629800", "a": "31557600"},
         "mass concentration": {"g/L": "1", "g/dL": "10", "mg/dL": "0.01", "mg/L": "0.001"},
         "amount concentration": {"mol/L": "1", "mmol/L": "0.001", "umol/L": "0.000001"},
@@ -293,12 +293,12 @@ def date(value: Any, asked: str, now: datetime) -> bool:
 
 
 def uri(value: str, asked: str, modifier: str | None) -> bool:
-    """R4: search.html#uri"""
+    """R4: search.html#uri, `:below` is "starts with", and `:above` its converse"""
     wanted = unescape(asked)
     if modifier == "below":
-        return value == wanted or value.startswith(wanted.rstrip("/") + "/")
+        return value.startswith(wanted)
     if modifier == "above":
-        return value == wanted or wanted.startswith(value.rstrip("/") + "/")
+        return wanted.startswith(value)
     return value == wanted
 
 
