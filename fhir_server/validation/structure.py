@@ -100,7 +100,8 @@ def warnings(resource: dict[str, Any]) -> list[Issue]:
 
 def _claimed(resource: dict[str, Any]) -> list[Issue]:
     """What is to be said of the profiles that are claimed."""
-    return _profiles().claimed(resource) if isinstance(resource.get("resourceType"), str) else []
+    good = isinstance(resource, dict) and isinstance(resource.get("resourceType"), str)
+    return _profiles().claimed(resource) if good else []
 
 
 @cache

@@ -642,7 +642,7 @@ def test_every_supported_type_has_a_definition_and_a_model(type_):
     assert models.faults({"resourceType": type_, "id": ["x"]})[0].expression == (f"{type_}.id",)
 
 
-FRENCH = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-ins"
+OTHERS = "https://others.example/StructureDefinition/patient"
 
 
 @pytest.mark.parametrize(
@@ -651,9 +651,9 @@ FRENCH = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-ins"
         (None, []),
         (["http://hl7.org/fhir/StructureDefinition/Patient"], []),
         (["http://hl7.org/fhir/StructureDefinition/Patient|4.0.1"], []),
-        ([FRENCH], [0]),
-        (["http://hl7.org/fhir/StructureDefinition/DomainResource", f"{FRENCH}|2.1.0", FRENCH], [1, 2]),
-        (["http://hl7.org/fhir/StructureDefinition/vitalsigns"], [0]),
+        ([OTHERS], [0]),
+        (["http://hl7.org/fhir/StructureDefinition/DomainResource", f"{OTHERS}|2.1.0", OTHERS], [1, 2]),
+        (["http://hl7.org/fhir/StructureDefinition/cqllibrary"], [0]),
         ([None], []),
     ],
 )
@@ -671,6 +671,29 @@ def test_a_claimed_profile_that_is_not_known_is_a_warning_and_no_fault(profiles,
     assert [issue.expression for issue in issues] == [(f"Patient.meta.profile[{index}]",) for index in unknown]
     assert {(issue.severity, issue.code) for issue in issues} <= {("warning", "not-found")}
     assert all(f"`{profiles[place]}`" in issue.diagnostics for issue, place in zip(issues, unknown, strict=True))
+
+
+def test_a_claimed_profile_that_is_known_is_held_to_the_resource():
+    """R4: profiling.html; DESIGN section 8: R4, every profile that is claimed, and those that are demanded"""
+    ins = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-ins"
+    patient = {"resourceType": "Patient", "meta": {"profile": [ins]}, "gender": "masculin"}
+
+    issues = faults(patient)
+
+    assert [issue.expression for issue in issues][0] == ("Patient.gender",)
+    assert "FR Core Patient INS" in " ".join(issue.diagnostics for issue in issues)
+    assert {issue.severity for issue in issues} == {"error"}
+    assert len([issue for issue in issues if issue.expression == ("Patient.gender",)]) == 1
+
+
+def test_a_demanded_profile_is_asked_of_what_claims_none():
+    """DESIGN section 8: which further profiles are demanded is a setting"""
+    weight = "https://interop.esante.gouv.fr/ig/fhir/mesures/StructureDefinition/mesures-fr-observation-body-weight"
+    observation = {"resourceType": "Observation", "status": "final", "code": {"text": "poids"}}
+
+    assert faults(observation) == []
+    assert faults(observation, lambda resource: (weight,)) != []
+    assert faults({**observation, "status": "x"}, lambda resource: (weight,))[0].expression == ("Observation.status",)
 
 
 def test_a_resource_without_meta_claims_nothing():

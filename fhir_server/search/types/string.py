@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.search.expression import Entry, Filter
+from fhir_server.search.keys import any_of_field
 from fhir_server.search.types.token import unescape
 
 #: A longer text is not looked for within another ...
@@ -104,7 +105,8 @@ class ExactTest:
         return {f"strings.{field}": self.text}
 
     def narrow(self, field: str) -> Filter | None:
-        return StringTest(fold(self.text)[:LENGTH]).to_filter(field)
+        folded = fold(self.text)[:LENGTH]
+        return StringTest(folded).to_filter(field) if folded else any_of_field(field)
 
     def accepts(self, entry: Entry, field: str) -> bool:
         return self.text in entry.get("strings", {}).get(field, ())
