@@ -216,7 +216,7 @@ def corpus(seed: int = 4001, patients: int = 24) -> list[Resource]:
 
 
 def _seldom() -> list[Resource]:
-    """Series of samples, a patient within the resource, and references to types that the server does not keep."""
+    """Series of samples, a patient within the resource, references to types not kept here, relative canonicals."""
     samples = {"period": 10, "dimensions": 1, "factor": 0.5}
     given = {
         "sampled": {
@@ -240,9 +240,14 @@ def _seldom() -> list[Resource]:
         "of-a-group": {"subject": {"reference": "Group/herd"}, "device": {"reference": "DeviceMetric/meter"}},
     }
     code = {"coding": [{"system": LOCAL, "code": "seldom"}]}
+    filled = {"resourceType": "QuestionnaireResponse", "status": "completed"}
     return [
-        {"resourceType": "Observation", "id": name, "status": "final", "code": code, **more}
-        for name, more in given.items()
+        *(
+            {"resourceType": "Observation", "id": name, "status": "final", "code": code, **more}
+            for name, more in given.items()
+        ),
+        {**filled, "id": "of-here", "questionnaire": "Questionnaire/quest-0"},
+        {**filled, "id": "of-one-version", "questionnaire": "Questionnaire/quest-1|1.0"},
     ]
 
 

@@ -178,6 +178,12 @@ SEARCHES = {
         Observation?_security=https://hospital.example/codes|N
     """,
     "search.html#reference": """
+        Patient?_id=|pat-3
+        QuestionnaireResponse?questionnaire=Questionnaire/quest-0
+        QuestionnaireResponse?questionnaire=Questionnaire/quest-1|1.0
+        QuestionnaireResponse?questionnaire.version=0.0&_include=QuestionnaireResponse:questionnaire&_count=100
+        Questionnaire?_id=quest-0,quest-1&_revinclude=QuestionnaireResponse:questionnaire&_count=100
+        Questionnaire?_has:QuestionnaireResponse:questionnaire:_id=of-here
         Observation?subject=Group/herd
         Observation?subject=herd
         Observation?subject:Group=herd

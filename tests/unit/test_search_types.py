@@ -252,3 +252,16 @@ def test_a_contained_resource_is_of_each_of_its_patients(patient):
 
     assert matches(READER.term("Appointment", "patient", patient), its_entry)
     assert not matches(READER.term("Appointment", "patient", "c"), its_entry)
+
+
+def test_a_string_is_found_by_a_long_beginning():
+    """R4 search.html#string: however long, as far as the first of its keys goes"""
+    text = "Un compte rendu " + "très détaillé " * 60
+    asked = text[:900]
+
+    assert found(
+        "DocumentReference", {"resourceType": "DocumentReference", "description": text}, ("description", asked)
+    )
+    assert not found(
+        "DocumentReference", {"resourceType": "DocumentReference", "description": text}, ("description", asked + "x")
+    )
