@@ -22,8 +22,10 @@ from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.fhir.outcome import FhirError, NotFound
 from fhir_server.fhir.terminology.carried import carried_terminologies
+from fhir_server.interactions import conformance
 from fhir_server.interactions.capabilities import capability_statement
 from fhir_server.interactions.routes import Router
+from fhir_server.loading import carried
 from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
@@ -55,7 +57,11 @@ def new_id() -> str:
 
 
 def prepare(client: MongoClient, settings: Settings) -> None:
-    """Create what the database needs: collections, indexes, the server's secret.  To be done before workers start."""
+    """
+    Create what the database needs: collections, indexes, the server's secret, the conformance resources.
+
+    To be done before workers start.
+    """
     try:
         demands.read(settings.demanded_profiles)
     except ValueError as error:
@@ -67,6 +73,12 @@ def prepare(client: MongoClient, settings: Settings) -> None:
     store.database["_server"].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
+    carried.keep(surroundings(client, settings, fhir_base(settings)), conformance.resources())
+
+
+def fhir_base(settings: Settings) -> str:
+    """The FHIR base as a command knows it that does not serve."""
+    return f"{settings.base_url or 'http://127.0.0.1:8080'}/fhir"
 
 
 def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: Clock = now) -> Surroundings:

@@ -95,7 +95,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Load, say what came of it, and exit 1 if anything was faulty, 130 if it was stopped."""
-    base = f"{settings.base_url or 'http://127.0.0.1:8080'}/fhir"
+    base = app.fhir_base(settings)
     sources, faults = find(arguments.paths)
     if not sources:
         for fault in faults:

@@ -14,11 +14,13 @@ from fhir_server.fhir import json
 from fhir_server.fhir.dates import instant
 from fhir_server.fhir.http import JSON_PATCH
 from fhir_server.fhir.types import TYPES
+from fhir_server.interactions.conformance import PATIENT_COMPARTMENT
 from fhir_server.interactions.routes import ROUTES
 from fhir_server.operations.registry import Operation, of_system, of_type
 from fhir_server.search.parameters import Parameter, parameters
-from fhir_server.search.parser import MODIFIERS
+from fhir_server.search.parser import MODIFIERS, modifiers
 from fhir_server.search.query import referring
+from fhir_server.validation.profiles import carried_profiles
 
 
 def capability_statement(base: str, now: datetime, *, update_as_create: bool = True) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
                 "resource": [_resource(type, update_as_create) for type in sorted(TYPES)],
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system", "search-system")],
                 "searchParam": [_parameter(one) for one in _of_every_type()],
-                "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
+                "compartment": [PATIENT_COMPARTMENT],
                 **({"operation": [_operation(each) for each in of_system()]} if of_system() else {}),
             }
         ],
@@ -69,9 +71,11 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
 def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
     codes = dict.fromkeys(route.interaction for route in ROUTES if "{type}" in route.path)
     operations = [_operation(operation) for operation in of_type(type)]
+    profiles = [url for url, one in sorted(carried_profiles().items()) if one["type"] == type and not one["abstract"]]
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
+        **({"supportedProfile": profiles} if profiles else {}),
         "interaction": [{"code": code} for code in codes],
         "versioning": "versioned",
         "readHistory": True,
@@ -89,7 +93,7 @@ def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
-    takes = ", ".join(f":{modifier}" for modifier in ("missing", *MODIFIERS.get(parameter.type, ())))
+    takes = ", ".join(f":{modifier}" for modifier in ("missing", *modifiers(parameter)))
     return {
         "name": parameter.code,
         "definition": parameter.url,
