@@ -17,8 +17,8 @@ when the table of supported types changes.
 A row is {"name", "types": {type: [target]}, "min", "max", "flags", "structure", "binding"}, without what is empty.
 Flags:
 `S` in a summary, `M` a modifier, `A` an XML attribute.  A value set is open where the definitions do not hold its
-codes: media types, languages, currencies, units.  An invariant with an element holds for what stands under that name.  A parameter of an operation is {"name", "use", "min",
-"max", "type", "part"}.
+codes: media types, languages, currencies, units.  An invariant with an element holds for what stands under that name.
+A parameter of an operation is {"name", "use", "min", "max", "type", "part"}.
 
 R4: structuredefinition.html, elementdefinition.html, searchparameter.html, compartmentdefinition.html, valueset.html,
 operationdefinition.html
