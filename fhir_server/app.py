@@ -31,6 +31,7 @@ from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage import concepts
+from fhir_server.storage.documents import SERVER
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
@@ -56,35 +57,52 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
-def prepare(client: MongoClient, settings: Settings) -> None:
+def prepare(client: MongoClient, settings: Settings, *, base: str | None = None) -> None:
     """
     Create what the database needs: collections, indexes, the server's secret, the conformance resources.
 
     To be done before workers start.
+    base: the FHIR base URL of the server that is about to serve it; other commands find it by `base_of`.
     """
     try:
         demands.read(settings.demanded_profiles)
     except ValueError as error:
         raise ConfigError(f"FHIR_SERVER_DEMANDED_PROFILES: {error}.") from None
-    store = Store(client, settings.mongodb_database)
+    store = store_of(client, settings)
     store.prepare()
     concepts.prepare(store.database)
     Tokens(store.database, now).prepare()
-    store.database["_server"].update_one(
+    store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
-    carried.keep(surroundings(client, settings, fhir_base(settings)), conformance.resources())
+    if base:
+        store.database[SERVER].update_one({"_id": "base"}, {"$set": {"url": base}}, upsert=True)
+    carried.keep(surroundings(client, settings, base or base_of(client, settings)), conformance.resources())
 
 
-def fhir_base(settings: Settings) -> str:
-    """The FHIR base as a command knows it that does not serve."""
-    return f"{settings.base_url or 'http://127.0.0.1:8080'}/fhir"
+def base_of(client: MongoClient, settings: Settings) -> str:
+    """The FHIR base URL: as it is set, or else of the server that served the database last."""
+    if settings.base_url:
+        return f"{settings.base_url}/fhir"
+    kept = client[settings.mongodb_database][SERVER].find_one({"_id": "base"})
+    return str(kept["url"]) if kept else "http://127.0.0.1:8080/fhir"
+
+
+def store_of(client: MongoClient, settings: Settings) -> Store:
+    """The store that the settings name."""
+    return Store(
+        client,
+        settings.mongodb_database,
+        query_timeout_ms=settings.query_timeout_ms,
+        slow_query_ms=settings.slow_query_ms,
+        zone=settings.timezone,
+    )
 
 
 def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: Clock = now) -> Surroundings:
     """What the repositories of this process share.  `prepare` has been done."""
-    store = Store(client, settings.mongodb_database, query_timeout_ms=settings.query_timeout_ms)
-    key = store.database["_server"].find_one({"_id": "signing"})
+    store = store_of(client, settings)
+    key = store.database[SERVER].find_one({"_id": "signing"})
     if key is None:
         raise RuntimeError("the database has not been prepared")
     return Surroundings(
@@ -150,7 +168,12 @@ def create_app(
             repository_for=repository_for,
             record_stranger=record_stranger,
             under_way=around.recorder.expecting,
-            capabilities=capability_statement(base, clock(), update_as_create=settings.update_as_create),
+            capabilities=capability_statement(
+                base,
+                clock(),
+                update_as_create=settings.update_as_create,
+                withheld=around.store.readiness.withheld(),
+            ),
             configuration=smart_configuration(),
         ),
         url_prefix="/fhir",

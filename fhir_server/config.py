@@ -44,6 +44,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _whole(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
+
+
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -87,6 +91,7 @@ SETTINGS = (
     Setting("demanded_profiles", str, "", "Profiles demanded of writers, `CALLER:Type=URL,…` with spaces between."),
     Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
+    Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
 
@@ -107,6 +112,7 @@ class Settings:
     demanded_profiles: str = ""
     check_references: bool = False
     query_timeout_ms: int = 20_000
+    slow_query_ms: int = 1_000
     log_level: str = "INFO"
 
 

@@ -70,10 +70,11 @@ class Surroundings:
         return Reader(self.base, self.zone, self.clock(), self.terminology)
 
     def constraint(self, type: str, pairs: tuple[tuple[str, str], ...]) -> Expression:
-        """What the constraint of a granular scope asks.  Raises BadRequest, also where it asks of other resources."""
+        """What the constraint of a granular scope asks.  Raises BadRequest, Unavailable."""
         found = self.reader().expression(type, pairs)
         if has_joins(found):
             raise BadRequest("A scope is constrained by what stands in the resource itself.")
+        self.store.refuse(type, found)  # what is held against it in memory has to be indexed, too
         return found
 
 

@@ -176,9 +176,9 @@ class _Draw:
         }
         return {key: value for key, value in found.items() if value}
 
-    def address(self) -> Resource:
+    def address(self, *uses: str) -> Resource:
         found = {
-            "use": self.one(["home", "work", "old"]),
+            "use": self.one(list(uses) or ["home", "work", "old"]),
             "line": self.maybe([self.one(["3 rue de l'Église", "12 bis, allée des Érables"])]),
             "city": self.maybe(self.one(_CITIES), 0.9),
             "state": self.maybe("Doubs", 0.3),
@@ -226,7 +226,7 @@ def _directory(draw: _Draw) -> list[Resource]:
                 type=draw.maybe([draw.concept(_KINDS)]),
                 name=draw.one(["Clinique de l'Étoile", "CHU Besançon", "Laboratoire Élan", "chu nîmes"]),
                 alias=draw.maybe(["L'Étoile"], 0.3),
-                address=draw.maybe([draw.address()]),
+                address=draw.maybe([draw.address("work", "old")]),
                 partOf={"reference": f"Organization/org-{number // 2}"} if number > 1 else None,
             )
         )

@@ -368,7 +368,7 @@ APPOINTMENT: dict[str, Any] = {
         {"actor": {"reference": "PractitionerRole/anne"}, "status": "accepted"},
         {
             "type": [concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "ENT")],
-            "actor": {"reference": "Organization/plateforme"},
+            "actor": {"reference": "Practitioner/secretaire"},
             "status": "accepted",
         },
     ],

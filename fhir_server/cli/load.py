@@ -9,7 +9,6 @@ broken off.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
 import time
@@ -18,8 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from pymongo import MongoClient
 from rich.console import Console
@@ -29,6 +27,7 @@ from fhir_server import app
 from fhir_server.cli.arguments import add_data_dir
 from fhir_server.cli.load_crew import Alone, Crew, Workers, processes_for
 from fhir_server.cli.load_progress import Progress, no_progress, progress_on
+from fhir_server.cli.stopping import Stop, stopped_by_interrupt
 from fhir_server.config import Settings
 from fhir_server.fhir.outcome import FhirError, Unavailable
 from fhir_server.loading import concepts
@@ -41,13 +40,6 @@ from fhir_server.storage.connection import connect, open_database
 
 #: So many kinds of faults are printed; the rest is counted.
 SHOWN = 25
-
-
-class Stop(Protocol):
-    """Whether to stop; a threading.Event, or one that other processes see."""
-
-    def is_set(self) -> bool: ...
-    def set(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Load, say what came of it, and exit 1 if anything was faulty, 130 if it was stopped."""
-    base = app.fhir_base(settings)
+    base = f"{settings.base_url or 'http://127.0.0.1:8080'}/fhir"
     sources, faults = find(arguments.paths)
     if not sources:
         for fault in faults:
@@ -109,7 +101,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
                 _end(load_concepts(client, settings, sources, system, base=base, faults=faults))
         # Processes are forked while this one has no client: a client is for the process that made it.
         stop = get_context("fork").Event()
-        with _stopped_by_interrupt(stop), _workers(opened.uri, settings, base, sources, stop) as workers:
+        with stopped_by_interrupt(stop), _workers(opened.uri, settings, base, sources, stop) as workers:
             summary = _load(workers, sources, faults, stop, progress_on(Console(stderr=True)))
     _end(summary)
 
@@ -139,7 +131,7 @@ def load_concepts(
     around = app.surroundings(client, settings, base)
     progress = no_progress if quiet else progress_on(Console(stderr=True))
     of = concepts_of(system.url, system.version)
-    with _stopped_by_interrupt(stop), progress(2 * sum(source.size for source in sources)) as advance:
+    with stopped_by_interrupt(stop), progress(2 * sum(source.size for source in sources)) as advance:
 
         def told(size: int, tally: Tally) -> None:
             summary.tally.add(tally)
@@ -169,7 +161,7 @@ def load(client: MongoClient, settings: Settings, paths: list[Path], *, base: st
     sources, faults = find(paths)
     stop = threading.Event()
     progress = no_progress if quiet else progress_on(Console(stderr=True))
-    with _stopped_by_interrupt(stop):
+    with stopped_by_interrupt(stop):
         alone = Alone(Loader(app.surroundings(client, settings, base), stop.is_set))
         summary = _load(alone, sources, faults, stop, progress)
     if summary.broken:
@@ -230,26 +222,6 @@ def _load(
     summary.stopped = stop.is_set()
     summary.seconds = time.monotonic() - began
     return summary
-
-
-@contextmanager
-def _stopped_by_interrupt(stop: Stop) -> Iterator[None]:
-    """Ctrl-C asks to stop after the transactions that are under way; a second one breaks them off."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        print("\nfhir-server: stopping after what is under way.", file=sys.stderr, flush=True)
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _say(summary: Summary, say: Callable[[str], None] = print) -> None:

@@ -21,6 +21,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server import app
 from fhir_server.cli.arguments import add_data_dir, port
+from fhir_server.cli.reindex import withheld
 from fhir_server.config import Settings
 from fhir_server.fhir.types import TYPES
 from fhir_server.rest.worker import Worker
@@ -78,7 +79,10 @@ def serve(
     master = os.getpid()
     try:
         with connect(opened.uri) as client:
-            app.prepare(client, settings)
+            app.prepare(client, settings, base=f"{base_url}/fhir")
+            lacking = withheld(app.store_of(client, settings).readiness, arguments, settings)
+            if lacking:
+                _say(lacking)
         before(base_url, opened.uri)
         models.load(TYPES)
         ready = partial(welcome, base_url, opened.uri)

@@ -38,6 +38,10 @@ class Interval:
     high: datetime
 
 
+#: Where a Period has no start, or no end.
+_BEFORE, _AFTER = Interval(BEGINNING, BEGINNING), Interval(END, END)
+
+
 def parse(text: str, zone: tzinfo = PARIS) -> Interval:
     """The time that a date, dateTime or instant names.  Raises ValueError if it is none."""
     found = _DATE.fullmatch(text)
@@ -78,7 +82,10 @@ def of(type: str, value: Any, zone: tzinfo = PARIS) -> Interval | None:
     start, end = value.get("start"), value.get("end")
     if start is None and end is None:
         return None
-    return Interval(parse(start, zone).low if start else BEGINNING, parse(end, zone).high if end else END)
+    first, last = parse(start, zone) if start else _BEFORE, parse(end, zone) if end else _AFTER
+    if last.high <= first.low:  # written the wrong way round, it covers the same time
+        first, last = last, first
+    return Interval(first.low, last.high)
 
 
 def instant(moment: datetime) -> str:

@@ -6,7 +6,9 @@ It says what there is because it is made of what there is; one test runs every l
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from fhir_server import __version__
@@ -23,8 +25,18 @@ from fhir_server.search.query import referring
 from fhir_server.validation.profiles import carried_profiles
 
 
-def capability_statement(base: str, now: datetime, *, update_as_create: bool = True) -> dict[str, Any]:
-    """The CapabilityStatement of the server at `base`, as of `now`, its start."""
+def capability_statement(
+    base: str,
+    now: datetime,
+    *,
+    update_as_create: bool = True,
+    withheld: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """
+    The CapabilityStatement of the server at `base`, as of `now`, its start.
+
+    withheld: the parameters of each type that cannot be searched by yet; they are left out.
+    """
     return {
         "resourceType": "CapabilityStatement",
         "id": "fhir-server",
@@ -58,9 +70,13 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
                     ],
                     "description": "A bearer token with SMART scopes, on everything but discovery and health.",
                 },
-                "resource": [_resource(type, update_as_create) for type in sorted(TYPES)],
+                "resource": [_resource(type, update_as_create, withheld.get(type, ())) for type in sorted(TYPES)],
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system", "search-system")],
-                "searchParam": [_parameter(one) for one in _of_every_type()],
+                "searchParam": [
+                    _parameter(one)
+                    for one in _of_every_type()
+                    if not any(one.code in codes for codes in withheld.values())
+                ],
                 "compartment": [PATIENT_COMPARTMENT],
                 **({"operation": [_operation(each) for each in of_system()]} if of_system() else {}),
             }
@@ -68,7 +84,7 @@ def capability_statement(base: str, now: datetime, *, update_as_create: bool = T
     }
 
 
-def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
+def _resource(type: str, update_as_create: bool, withheld: Sequence[str]) -> dict[str, Any]:
     codes = dict.fromkeys(route.interaction for route in ROUTES if "{type}" in route.path)
     operations = [_operation(operation) for operation in of_type(type)]
     profiles = [url for url, one in sorted(carried_profiles().items()) if one["type"] == type and not one["abstract"]]
@@ -76,6 +92,7 @@ def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
         **({"supportedProfile": profiles} if profiles else {}),
+        **({"documentation": f"Not to be searched by yet: {', '.join(withheld)}."} if withheld else {}),
         "interaction": [{"code": code} for code in codes],
         "versioning": "versioned",
         "readHistory": True,
@@ -87,7 +104,7 @@ def _resource(type: str, update_as_create: bool) -> dict[str, Any]:
         "referencePolicy": ["literal", "logical"],
         "searchInclude": ["*", f"{type}:*", *(f"{type}:{one.code}" for one in referring(type))],
         "searchRevInclude": ["*", *_referring_to(type)],
-        "searchParam": [_parameter(one) for one in parameters(type).values()],
+        "searchParam": [_parameter(one) for code, one in parameters(type).items() if code not in withheld],
         **({"operation": operations} if operations else {}),
     }
 

@@ -29,7 +29,7 @@ def included(repository: Repository, page: list[Stored], asked: tuple[Include, .
 
     Raises BadRequest where there is more than comes along with one page: it is never cut.
     """
-    known = {stored.reference: stored for stored in page}
+    matches = {stored.reference: stored.version for stored in page}
     found: dict[str, Stored] = {}
     sources = page
     following = asked
@@ -38,11 +38,10 @@ def included(repository: Repository, page: list[Stored], asked: tuple[Include, .
         for include in following:
             bring = _referring if include.reverse else _referred
             for stored in bring(repository, sources, include, MOST_INCLUDED - len(found) - len(new)):
-                if stored.reference not in known and stored.reference not in found:
-                    new[stored.reference] = stored
-                elif known.get(stored.reference, stored).version != stored.version:
+                # An earlier version than the match's was referred to as such; a later one was written meanwhile.
+                if stored.reference not in matches or stored.version < matches[stored.reference]:
                     new[f"{stored.reference}/_history/{stored.version}"] = stored
-        new = {reference: stored for reference, stored in new.items() if reference not in found}
+        new = {version: stored for version, stored in new.items() if version not in found}
         found |= new
         sources = list(new.values())
         following = tuple(include for include in asked if include.iterate)

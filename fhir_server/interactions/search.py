@@ -16,6 +16,7 @@ from fhir_server.fhir.http import FhirRequest, FhirResponse, query_text
 from fhir_server.fhir.outcome import BadRequest, Forbidden, Issue, NotFound, operation_outcome
 from fhir_server.fhir.results import FORMAT, Subset, count_of, served, single, subset_asked
 from fhir_server.fhir.types import TYPES
+from fhir_server.fhir.words import meant
 from fhir_server.interactions.include import included
 from fhir_server.interactions.pages import Page, page, position, read_position
 from fhir_server.repository import Repository
@@ -32,14 +33,14 @@ from fhir_server.storage.store import Ahead
 def search(request: FhirRequest, repository: Repository, type: str) -> FhirResponse:
     """Within a type: 200 and a Bundle of type searchset.  Raises BadRequest (400)."""
     repository.decide("search-type", type)
-    return _search(request, repository, type, (type,))
+    return _search(request, repository, type, (type,), across=False)
 
 
 def foresee(request: FhirRequest, repository: Repository, type: str) -> Ahead | None:
     """What `search` will ask for first, if that is the first page of a plain search."""
     if any(name in _NOT_PLAIN for name, _ in request.query):
         return None
-    asked = _asked(request, repository, (type,))
+    asked = _asked(request, repository, (type,), across=False)
     count = count_of(asked.applied, *repository.page_sizes)
     return repository.ahead(type, asked.wheres[type], count) if count else None
 
@@ -62,7 +63,7 @@ def search_compartment(request: FhirRequest, repository: Repository, id: str, ty
     def within(one: str) -> Expression:
         return any_of(*(reader.term(one, code, f"Patient/{id}") for code in compartment(one)))
 
-    return _search(request, repository, f"Patient/{id}/{type}", types, within)
+    return _search(request, repository, f"Patient/{id}/{type}", types, within, across=type == "*")
 
 
 #: Parameters of searches that are not looked up ahead.
@@ -71,9 +72,10 @@ _NOT_PLAIN = frozenset({"_cursor", "_sort", "_contained", "_summary", "_maxresul
 
 @dataclass
 class _Asked:
-    """A query, read."""
+    """A query, read; `across` types: `_type` may say of which."""
 
     types: tuple[str, ...]
+    across: bool
     wheres: dict[str, Expression]
     applied: list[tuple[str, str]] = field(default_factory=list)
     dropped: list[Issue] = field(default_factory=list)
@@ -87,9 +89,11 @@ def _search(
     path: str,
     types: tuple[str, ...],
     within: Callable[[str], Expression] = lambda type: EVERYTHING,
+    *,
+    across: bool = True,
 ) -> FhirResponse:
     query = _query(request)
-    asked = _asked(request, repository, types, within)
+    asked = _asked(request, repository, types, within, across=across)
     count = count_of(asked.applied, *repository.page_sizes)
     total_asked = _one_of(asked, "_total", TOTALS)
     most = _whole_number(asked, "_maxresults")
@@ -130,11 +134,14 @@ def _asked(
     repository: Repository,
     types: tuple[str, ...],
     within: Callable[[str], Expression] = lambda type: EVERYTHING,
+    *,
+    across: bool,
 ) -> _Asked:
     """The query of the request, read once."""
     if "asked" not in request.memo:
-        lenient = request.prefer("handling") == "lenient"
-        request.memo["asked"] = _read(repository.reader(), types, _query(request), lenient=lenient, within=within)
+        asked = _Asked(types, across, {type: within(type) for type in types})
+        _read(repository.reader(), asked, _query(request), lenient=request.prefer("handling") == "lenient")
+        request.memo["asked"] = asked
     found: _Asked = request.memo["asked"]
     return found
 
@@ -147,7 +154,8 @@ def _types(request: FhirRequest, repository: Repository, known: tuple[str, ...])
         for type in named:
             if type not in known:
                 raise BadRequest(
-                    f"`_type={given}`: `{type}` is not a type that is kept here; known: {', '.join(known)}."
+                    f"`_type={given}`: `{type}` is not a type that is kept here{meant(type, known)}; known: "
+                    f"{', '.join(known)}."
                 )
             repository.decide("search-type", type)
         return tuple(type for type in known if type in named)
@@ -163,16 +171,8 @@ def _types(request: FhirRequest, repository: Repository, known: tuple[str, ...])
     return tuple(reached)
 
 
-def _read(
-    reader: Reader,
-    types: tuple[str, ...],
-    query: tuple[tuple[str, str], ...],
-    *,
-    lenient: bool,
-    within: Callable[[str], Expression],
-) -> _Asked:
-    """The query, parameter by parameter; raises BadRequest for the first that is not understood, unless lenient."""
-    asked = _Asked(types, {type: within(type) for type in types})
+def _read(reader: Reader, asked: _Asked, query: tuple[tuple[str, str], ...], *, lenient: bool) -> None:
+    """Read the query, parameter by parameter.  Raises BadRequest for the first not understood, unless lenient."""
     for name, value in query:
         if name == "_cursor":
             continue
@@ -184,22 +184,24 @@ def _read(
             asked.dropped += [Issue("not-supported", issue.diagnostics, severity="warning") for issue in error.issues]
         else:
             asked.applied.append((name, value))
-    return asked
 
 
 def _read_one(reader: Reader, asked: _Asked, name: str, value: str) -> None:
     if name == "_sort":
         if asked.orders:
             raise BadRequest("`_sort` is given twice; its keys are parted by commas.")
-        asked.orders = orders(asked.types, value)
-        if len(asked.types) > 1 and any(order.code == "_id" for order in asked.orders):
+        found = orders(asked.types, value)
+        if len(asked.types) > 1 and any(order.code == "_id" for order in found):
             raise BadRequest("Several types cannot be sorted by `_id`; without `_sort` they come type by type, by id.")
+        asked.orders = found
     elif name.partition(":")[0] in ("_include", "_revinclude"):
-        asked.includes = (*asked.includes, include(asked.types, name, value))
-        if len(asked.includes) > MOST_INCLUDES:
+        includes = (*asked.includes, include(asked.types, name, value))
+        if len(includes) > MOST_INCLUDES:
             raise BadRequest(f"At most {MOST_INCLUDES} includes are followed.")
+        asked.includes = includes
     elif name == "_type":
-        return
+        if not asked.across:
+            raise BadRequest("`_type` is asked of a search across types; this one is within a type.")
     elif name not in RESULT_PARAMETERS:
         terms = {type: reader.term(type, name, value) for type in asked.types}
         asked.wheres = {type: all_of(where, terms[type]) for type, where in asked.wheres.items()}
@@ -297,6 +299,6 @@ def _links(
         return links
     links["first"] = here
     for relation, there, back in (("previous", found.before, True), ("next", found.after, False)):
-        if there:
+        if there and found.stored:  # what was behind a link may be gone by the time it is followed
             links[relation] = f"{address}?{query_text([*kept, ('_cursor', onward(found, back))])}"
     return links

@@ -16,14 +16,15 @@ from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.audit import Trail
 from fhir_server.fhir import json
+from fhir_server.fhir.outcome import Gone, NotFound
 from fhir_server.loading.work import BATCH
 from fhir_server.repository import Repository, Resource, Surroundings
-from fhir_server.storage.documents import CARRIED
+from fhir_server.storage.documents import CARRIED, SERVER
 
 #: The document of `_server` that says what is kept: {"fingerprint", "resources": ["Type/id"]}.
 STATE = "carried"
 
-_SERVER = Actor("operator", "fhir-server", smart_scopes.parse("system/*.cruds"))
+_ITSELF = Actor("operator", "fhir-server", smart_scopes.parse("system/*.cruds"))
 
 
 def keep(around: Surroundings, resources: Iterable[Resource]) -> bool:
@@ -32,13 +33,13 @@ def keep(around: Surroundings, resources: Iterable[Resource]) -> bool:
 
     Several servers may start on one database at once: each finds the other's work done.  Raises Unavailable.
     """
-    state = around.store.database["_server"]
+    state = around.store.database[SERVER]
     wanted = {f"{one['resourceType']}/{one['id']}": one for one in resources}
     fingerprint = hashlib.sha256(b"\n".join(map(json.dumps, wanted.values()))).hexdigest()
     before: dict[str, Any] = state.find_one({"_id": STATE}) or {}
     if before.get("fingerprint") == fingerprint:
         return False
-    repository = Repository(around, _SERVER, Trail("load", "CLI", "conformance resources of the server"))
+    repository = Repository(around, _ITSELF, Trail("load", "CLI", "conformance resources of the server"))
     dropped = [name for name in before.get("resources", ()) if name not in wanted]
     for batch in _batches([*wanted.values(), *_retired(repository, dropped)]):
         repository.load(batch, _trusted, origin=CARRIED)
@@ -50,8 +51,11 @@ def _retired(repository: Repository, names: Sequence[str]) -> Iterator[Resource]
     """Those that are still there, as what is no longer to be used.  R4: codesystem-publication-status.html"""
     for name in names:
         type, _, id = name.partition("/")
-        for stored in repository.fetch(type, [id]):
-            yield {**json.parse(stored.body or b""), "status": "retired"}
+        try:
+            stored = repository.read(type, id)
+        except (NotFound, Gone):
+            continue
+        yield {**json.parse(stored.body or b""), "status": "retired"}
 
 
 def _batches(resources: Iterable[Resource]) -> Iterator[list[Resource]]:

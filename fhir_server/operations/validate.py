@@ -41,8 +41,13 @@ def validate(request: FhirRequest, repository: Repository, type: str, id: str | 
     if asked.mode in ("create", "delete") and (asked.mode == "create") != (id is None):
         level = "a type, as the resource has no id yet" if asked.mode == "create" else "a resource"
         raise BadRequest(f"`mode={asked.mode}` is asked of {level}.")
-    if id is not None and (asked.resource is None or asked.mode == "delete"):
-        body = repository.read(type, id).body
+    body = None
+    if id is None:
+        _refuse_strangers(repository, type)
+    else:
+        repository.decide("read", type)
+        if asked.resource is None or asked.mode == "delete":
+            body = repository.read(type, id).body
     issues = _permitted(repository, asked.mode, type)
     resource = asked.resource
     if asked.mode != "delete":
@@ -54,6 +59,17 @@ def validate(request: FhirRequest, repository: Repository, type: str, id: str | 
         if not issues or resource.get("resourceType") == type:
             issues += structure.findings(resource, asked.profile)
     return FhirResponse.of(200, operation_outcome(issues or [_nothing_wrong(asked.mode, type)]))
+
+
+def _refuse_strangers(repository: Repository, type: str) -> None:
+    """Raise Forbidden for a caller who may do nothing with the type."""
+    for interaction in ("create", "update", "read"):
+        try:
+            repository.decide(interaction, type)
+            return
+        except Forbidden as error:
+            refusal = error
+    raise refusal
 
 
 def _permitted(repository: Repository, mode: str | None, type: str) -> list[Issue]:

@@ -26,19 +26,16 @@ from fhir_server.search.keys import has_field, presence
 from fhir_server.search.parameters import Parameter, follow, kept, parameters, parts, record_walk
 from fhir_server.search.types import date, near, number, quantity, reference, string, token, uri
 
+#: Of the way in which entries are made: raised with every change after which the same resource, by the same definition
+#: of its parameters, would have another entry.  search/fingerprints.py
+VERSION = 1
 #: Answered from the document itself, not from an index entry.
 OF_THE_DOCUMENT = frozenset({"_id", "_lastUpdated"})
 
 
 def entry(type: str, resource: dict[str, Any], *, base: str = "", zone: tzinfo = dates.PARIS) -> Entry:
     """The index entry of a resource that has passed the structure check."""
-    found: Entry = {}
-    patients = patients_of(type, resource, base)
-    if patients:
-        found["owner"] = patients[0]
-        if len(patients) > 1:
-            found["others"] = patients[1:]
-    found |= _entry(type, resource, base, zone)
+    found: Entry = {**_records(patients_of(type, resource, base)), **_entry(type, resource, base, zone)}
     contained = [one for _, one in contained_entries(type, resource, base=base, zone=zone)]
     if contained:
         found["contained"] = contained
@@ -56,6 +53,12 @@ def patients_of(type: str, resource: dict[str, Any], base: str = "") -> list[str
         if target.startswith("Patient/"):
             found[target.removeprefix("Patient/")] = None
     return list(found)
+
+
+def _records(patients: list[str]) -> Entry:
+    """The patients as an entry names them."""
+    owner = {"owner": patients[0]} if patients else {}
+    return {**owner, "others": patients[1:]} if len(patients) > 1 else owner
 
 
 def _entry(type: str, resource: dict[str, Any], base: str, zone: tzinfo) -> Entry:
@@ -99,8 +102,7 @@ def contained_entries(
         its = _entry(kind, one, base, zone)
         its["keys"] += dict.fromkeys(links.get(f"#{one.get('id')}", ()))
         patients = [] if TYPES[kind].patient == ("id",) else patients_of(kind, one, base)
-        owner = {"owner": patients[0]} if patients else {}
-        found.append((one, {"type": kind, "_id": one.get("id"), **owner, **its}))
+        found.append((one, {"type": kind, "_id": one.get("id"), **_records(patients), **its}))
     return found
 
 
@@ -125,8 +127,9 @@ class _Building:
             case "reference":
                 new = list(reference.keys(field, type, value, self._base))
                 if parameter.record and new and new[0].startswith(f"{field}=Patient/"):
+                    # `owner` says which patient; a version and an identifier it does not say.
                     self._keys.update(dict.fromkeys(new[1:]))
-                    return  # the first is answered by `owner`
+                    return
             case "string":
                 new = []
                 for text in string.texts(type, value):

@@ -59,7 +59,8 @@ def to_filter(expression: Expression, *, several_records: bool = True, narrowed:
             narrow = test.narrow(field) if narrowed else None
             return _merged([*exact, narrow]) if narrow else exact[0]
         case Present(field, record):
-            return _any([any_of_field(field), {"owner": {"$exists": True}}]) if record else any_of_field(field)
+            # Any id: a range of the index, where `$exists` would have every document looked at.
+            return _any([any_of_field(field), {"owner": {"$gt": ""}}]) if record else any_of_field(field)
         case Within(part, term):
             return {part: {"$elemMatch": to_filter(term, narrowed=False)}}
         case InRecord(patient):

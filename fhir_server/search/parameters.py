@@ -8,10 +8,11 @@ R4: searchparameter-registry.html
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -56,7 +57,7 @@ class Component:
 
     code: str
     kept_as: str
-    walk: Walk = field(default=(), repr=False, compare=False)
+    walk: Walk = dataclasses.field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,13 @@ class Parameter:
     type: str
     url: str
     targets: tuple[str, ...]
-    walk: Walk = field(repr=False, compare=False)
+    walk: Walk = dataclasses.field(repr=False, compare=False)
     repeated: bool = False
     record: bool = False
     fields: tuple[str, ...] = ()
     systems: frozenset[str] = frozenset()
     components: tuple[tuple[str, tuple[Component, ...]], ...] = ()
-    computed: Computed | None = field(default=None, repr=False, compare=False)
+    computed: Computed | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def values(self, resource: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """(FHIR type, value) of each value in the resource."""

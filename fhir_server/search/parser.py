@@ -16,6 +16,7 @@ from fhir_server.fhir.terminology import relations
 from fhir_server.fhir.terminology.carried import carried_terminologies
 from fhir_server.fhir.terminology.systems import Source
 from fhir_server.fhir.types import TYPES
+from fhir_server.fhir.words import meant
 from fhir_server.search import filtering
 from fhir_server.search.expression import (
     EVERYTHING,
@@ -161,7 +162,7 @@ class Reader:
             raise BadRequest(f"`{name}` is not `_has:[type]:[reference parameter]:[parameter]`.")
         _, source, code, rest = parts
         if source not in TYPES:
-            raise BadRequest(f"`{name}`: `{source}` is not a type that is kept here.")
+            raise BadRequest(f"`{name}`: `{source}` is not a type that is kept here{meant(source, TYPES)}.")
         parameter = _known(source, name, code)
         if parameter.type != "reference" or type not in parameter.targets:
             raise BadRequest(f"`{name}`: `{code}` of {source} does not refer to {type}.")
@@ -329,7 +330,10 @@ def _refuse_modifier(parameter: Parameter, modifier: str) -> None:
     if not modifier or modifier in takes or modifier in parameter.targets:
         return
     offered = ", ".join(f":{one}" for one in ("missing", *takes, *parameter.targets[:20]))
-    raise BadRequest(f"`{parameter.code}` is a {parameter.type} parameter without `:{modifier}`; it takes {offered}.")
+    did_you = meant(f":{modifier}", [f":{one}" for one in ("missing", *takes, *parameter.targets)])
+    raise BadRequest(
+        f"`{parameter.code}` is a {parameter.type} parameter without `:{modifier}`{did_you}; it takes {offered}."
+    )
 
 
 def modifiers(parameter: Parameter) -> tuple[str, ...]:
@@ -341,7 +345,8 @@ def _known(type: str, name: str, code: str) -> Parameter:
     """The parameter of this code.  Raises BadRequest that names those there are."""
     parameter = parameters(type).get(code)
     if parameter is None:
-        raise BadRequest(f"`{name}` is not a search parameter of {type}; known: {known(type)}.")
+        did_you = meant(code, [*parameters(type), *OF_EVERY_TYPE, *RESULT_PARAMETERS])
+        raise BadRequest(f"`{name}` is not a search parameter of {type}{did_you}; known: {known(type)}.")
     return parameter
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.types import TYPES
+from fhir_server.fhir.words import meant
 from fhir_server.search.parameters import Parameter, parameters
 
 TOTALS = ("none", "estimate", "accurate")
@@ -58,8 +59,11 @@ def orders(types: Iterable[str], value: str | None) -> tuple[Order, ...]:
         for type in types:
             parameter = parameters(type).get(order.code)
             if parameter is None or parameter.type not in SORTABLE:
-                offered = ", ".join(code for code, one in parameters(type).items() if one.type in SORTABLE)
-                raise BadRequest(f"`_sort={value}`: {type} cannot be sorted by `{order.code}`; it can by {offered}.")
+                offered = [code for code, one in parameters(type).items() if one.type in SORTABLE]
+                raise BadRequest(
+                    f"`_sort={value}`: {type} cannot be sorted by `{order.code}`{meant(order.code, offered)}; "
+                    f"it can by {', '.join(offered)}."
+                )
     return found
 
 
@@ -75,21 +79,24 @@ def include(types: tuple[str, ...], name: str, value: str) -> Include:
     source, _, rest = value.partition(":")
     code, _, target = rest.partition(":")
     if source not in TYPES:
-        raise BadRequest(f"`{name}={value}`: `{source}` is not a type that is kept here.")
+        raise BadRequest(f"`{name}={value}`: `{source}` is not a type that is kept here{meant(source, TYPES)}.")
     if not code:
         raise BadRequest(f"`{name}={value}` is not [type]:[reference parameter], [type]:[parameter]:[target] or `*`.")
     if not reverse and not iterate and source not in types:
         raise BadRequest(f"`{name}={value}`: {source} is not what is searched for; `_include:iterate` reaches further.")
     if target and target not in TYPES:
-        raise BadRequest(f"`{name}={value}`: `{target}` is not a type that is kept here.")
+        raise BadRequest(f"`{name}={value}`: `{target}` is not a type that is kept here{meant(target, TYPES)}.")
     if code != "*":
         parameter = parameters(source).get(code)
-        offered = ", ".join(one.code for one in referring(source))
+        offered = [one.code for one in referring(source)]
         if parameter is None or parameter.type != "reference":
-            raise BadRequest(f"`{name}={value}`: `{code}` is no reference parameter of {source}; it has {offered}.")
+            raise BadRequest(
+                f"`{name}={value}`: `{code}` is no reference parameter of {source}{meant(code, offered)}; it has "
+                f"{', '.join(offered)}."
+            )
         if target and target not in parameter.targets:
             raise BadRequest(f"`{name}={value}`: `{code}` refers to {', '.join(parameter.targets)}.")
-        if reverse and not iterate and not target and not set(types) & set(parameter.targets):
+        if reverse and not iterate and not set(types) & ({target} if target else set(parameter.targets)):
             raise BadRequest(f"`{name}={value}`: `{code}` of {source} does not refer to {', '.join(types)}.")
     return Include(source, code, target, iterate, reverse)
 

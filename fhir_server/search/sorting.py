@@ -85,7 +85,6 @@ def _of_field(parameter: Parameter, pick: str) -> Any:
         # By the code alone, whatever its system.
         bounds.append({"$eq": [{"$indexOfBytes": ["$$this", "|"]}, -1]})
     keys: Any = {"$filter": {"input": "$keys", "cond": {"$and": bounds}}}
-    if parameter.record:
-        texts = {"$map": {"input": PATIENTS, "in": {"$concat": [f"{field}=", "$$this"]}}}
-        keys = {"$concatArrays": [texts, keys]}
-    return {pick: keys}
+    # Without the field: a parameter may have the values of several, and another one in another type.
+    texts: Any = {"$map": {"input": keys, "in": {"$substrBytes": ["$$this", len(field) + 1, -1]}}}
+    return {pick: {"$concatArrays": [PATIENTS, texts]} if parameter.record else texts}

@@ -100,7 +100,8 @@ class Tokens:
         if ahead is None:
             kept = self._tokens.find_one({"_id": hash})
             return [kept] if kept else []
-        return list(self._tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage]))
+        with ahead.watching():
+            return list(self._tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
 
 
 def _actor(kept: dict[str, Any]) -> Actor:

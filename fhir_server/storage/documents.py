@@ -32,6 +32,8 @@ from fhir_server.search.expression import Entry
 HISTORY = "_history"
 CARRIED = "carried"
 CONDITIONAL = "_conditional"
+#: What the servers of one database know in common, a document each.
+SERVER = "_server"
 MET = "met"
 
 
@@ -112,6 +114,10 @@ def _marked(document: dict[str, Any], stored: Stored) -> dict[str, Any]:
 
 _OF_THE_INDEX = ("owner", "others", "keys", "dates", "numbers", "strings", "near", "parts", "contained")
 _ENTRY = (*_OF_THE_INDEX, "depositor", "updated")
+#: What stands in a document beside its index entry.
+NOT_OF_THE_INDEX = frozenset(
+    ("_id", "type", "id", "version", "updated", "until", "method", "body", "depositor", "origin")
+)
 
 
 def _stored(type: str, id: str, document: Mapping[str, Any]) -> Stored:

@@ -70,6 +70,7 @@ class Joins:
         back: bool = False,
     ) -> list[Stored]:
         """As Store.find, of any expression."""
+        self._source.refuse(type, where)
         where = self.resolved(where)
         if not has_joins(where):
             return self._source.find(type, where, allowed=allowed, limit=limit, order=order, after=after, back=back)
@@ -82,6 +83,7 @@ class Joins:
 
     def count(self, type: str, where: Expression, *, allowed: Expression, exactly: bool = False) -> int | None:
         """As Store.count, of any expression."""
+        self._source.refuse(type, where)
         where = self.resolved(where)
         if not has_joins(where):
             return self._source.count(type, where, allowed=allowed, exactly=exactly)

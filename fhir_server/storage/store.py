@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
@@ -36,6 +36,8 @@ from fhir_server.storage.documents import (
     read_current,
     read_history,
 )
+from fhir_server.storage.readiness import Readiness
+from fhir_server.storage.slow import SlowQueries
 
 T = TypeVar("T")
 #: Where a resource stands in an order: (the value of each key, and the id).  search/sorting.py
@@ -82,14 +84,18 @@ class Ahead:
     """
     What is looked up in one round trip with the access token: an aggregation over the resources of a type.
 
-    asked   what it answers, for whoever asks it afterwards
-    by_key  whoever asks, it is one document, that is decided on when it is there
+    asked     what it answers, for whoever asks it afterwards
+    by_key    whoever asks, it is one document, that is decided on when it is there
+    watching  to be held while it runs: tells of it if it is slow
+    options   of the aggregation it becomes a part of: how long it may take
     """
 
     type: str
     asked: tuple[Any, ...]
     pipeline: tuple[dict[str, Any], ...]
     by_key: bool = False
+    watching: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def stage(self) -> dict[str, Any]:
@@ -118,10 +124,20 @@ def ahead_of_read(type: str, id: str) -> Ahead:
 class Store:
     """The collections of one database."""
 
-    def __init__(self, client: MongoClient, name: str, *, query_timeout_ms: int = 20_000):
+    def __init__(
+        self,
+        client: MongoClient,
+        name: str,
+        *,
+        query_timeout_ms: int = 20_000,
+        slow_query_ms: int = 0,
+        zone: str = "Europe/Paris",
+    ):
         self._client = client
         self.database = client[name]
         self.timeout_ms = query_timeout_ms
+        self.readiness = Readiness(self.database, zone)
+        self._slow = SlowQueries(self.database, slow_query_ms)
         self._collections: dict[str, Collection] = {}
 
     def collection(self, name: str) -> Collection:
@@ -136,6 +152,14 @@ class Store:
         lacking = indexes.missing(self.database)
         if lacking:
             raise RuntimeError(f"these indexes could not be made: {', '.join(lacking)}")
+        self.readiness.prepare()
+
+    def refuse(self, type: str, *expressions: Expression, codes: Iterable[str] = ()) -> None:
+        """Raise Unavailable if they ask of the type what is not indexed yet: see Readiness.refuse."""
+        if self.readiness.whole:
+            return
+        with answering():
+            self.readiness.refuse(type, *expressions, codes=codes)
 
     def read(self, type: str, id: str, *, session: ClientSession | None = None) -> Stored | None:
         """The current version, if there is one.  Whoever calls must hold it against the decision."""
@@ -177,28 +201,29 @@ class Store:
 
         back: from there towards the beginning, still in order.  entries: with their whole index entries.
         """
+        codes = [one.code for one in order]
+        self.refuse(type, codes=codes)
         query = self._filter(type, where, allowed)
         behind = sorting.behind(after, order, back=back) if after is not None else {}
         by = sorting.direction(order, back=back)
         computed = sorting.computed(type, order)
         collection = self.collection(type)
-        with answering():
-            if computed:
-                found = collection.aggregate(
-                    [
-                        {"$match": query},
-                        {"$set": computed},
-                        *([{"$match": behind}] if behind else []),
-                        {"$sort": dict(by)},
-                        {"$limit": limit},
-                        *([] if entries else [{"$project": {**_SERVED, **dict.fromkeys(computed, 1)}}]),
-                    ],
-                    session=session,
-                    maxTimeMS=self.timeout_ms,
-                ).to_list()
+        pipeline: list[dict[str, Any]] = []
+        if computed:
+            pipeline = [
+                {"$match": query},
+                {"$set": computed},
+                *([{"$match": behind}] if behind else []),
+                {"$sort": dict(by)},
+                {"$limit": limit},
+                *([] if entries else [{"$project": {**_SERVED, **dict.fromkeys(computed, 1)}}]),
+            ]
+        elif behind:
+            query = {"$and": [query, behind]}
+        with answering(), self._slow.watching(type, query, pipeline=pipeline, order=codes):
+            if pipeline:
+                found = collection.aggregate(pipeline, session=session, maxTimeMS=self.timeout_ms).to_list()
             else:
-                if behind:
-                    query = {"$and": [query, behind]}
                 projection = None if entries else _SERVED
                 cursor = collection.find(query, projection, session=session, max_time_ms=self.timeout_ms)
                 found = cursor.sort(by).limit(limit).to_list()
@@ -210,16 +235,21 @@ class Store:
         """As `find`, by id from the first on, to be looked up along with something else."""
         query = self._filter(type, where, allowed)
         pipeline = ({"$match": query}, {"$sort": {"_id": 1}}, {"$limit": limit}, {"$project": _SERVED})
-        return Ahead(type, (type, where, limit), pipeline)
+        return Ahead(
+            type,
+            (type, where, limit),
+            pipeline,
+            watching=lambda: self._slow.watching(type, query),
+            options={"maxTimeMS": self.timeout_ms},
+        )
 
     def ids(
         self, type: str, where: Expression, *, allowed: Expression, limit: int, session: ClientSession | None = None
     ) -> list[str]:
         """The ids of those that match and are allowed, in no order."""
-        with answering():
-            found = self.collection(type).find(
-                self._filter(type, where, allowed), {"_id": 1}, session=session, max_time_ms=self.timeout_ms
-            )
+        query = self._filter(type, where, allowed)
+        with answering(), self._slow.watching(type, query):
+            found = self.collection(type).find(query, {"_id": 1}, session=session, max_time_ms=self.timeout_ms)
             return [document["_id"] for document in found.limit(limit)]
 
     def texts(
@@ -247,18 +277,17 @@ class Store:
         }
         if parameters(type)[code].record:
             keys = {"$concatArrays": [sorting.PATIENTS, keys]}
-        with answering():
-            found = self.collection(type).aggregate(
-                [
-                    {"$match": self._filter(type, where, allowed)},
-                    {"$project": {"text": keys}},
-                    {"$unwind": "$text"},
-                    {"$group": {"_id": "$text"}},
-                    {"$limit": limit},
-                ],
-                session=session,
-                maxTimeMS=self.timeout_ms,
-            )
+        self.refuse(type, codes=[code])
+        query = self._filter(type, where, allowed)
+        pipeline: list[dict[str, Any]] = [
+            {"$match": query},
+            {"$project": {"text": keys}},
+            {"$unwind": "$text"},
+            {"$group": {"_id": "$text"}},
+            {"$limit": limit},
+        ]
+        with answering(), self._slow.watching(type, query, pipeline=pipeline):
+            found = self.collection(type).aggregate(pipeline, session=session, maxTimeMS=self.timeout_ms)
             return [document["_id"] for document in found]
 
     def count(
@@ -302,8 +331,9 @@ class Store:
         if after:
             moment, key = after
             page = [*terms, {"$or": [{"updated": {"$lt": moment}}, {"updated": moment, "_id": {"$lt": key}}]}]
-        with answering():
-            found = self.collection(HISTORY).find({"$and": page} if page else {}, max_time_ms=self.timeout_ms)
+        query = {"$and": page} if page else {}
+        with answering(), self._slow.watching(HISTORY, query):
+            found = self.collection(HISTORY).find(query, max_time_ms=self.timeout_ms)
             versions = [read_history(d) for d in found.sort([("updated", -1), ("_id", -1)]).limit(limit)]
         return versions, self._count(HISTORY, whole, None)
 
@@ -365,11 +395,12 @@ class Store:
                 time.sleep(0.05)
 
     def _filter(self, type: str, where: Expression, allowed: Expression) -> Filter:
+        self.refuse(type, where, allowed)
         return to_filter(all_of(allowed, where), several_records=several_records(type))
 
     def _count(self, name: str, query: Filter, session: ClientSession | None, *, exactly: bool = False) -> int | None:
         bound = {} if exactly else {"limit": COUNTED + 1}
-        with answering():
+        with answering(), self._slow.watching(name, query):
             found = self.collection(name).count_documents(query, maxTimeMS=self.timeout_ms, session=session, **bound)
         return found if exactly or found <= COUNTED else None
 
@@ -437,6 +468,10 @@ class Unit:
         """As Store.count, this transaction's own writes included."""
         self.flush()
         return self._store.count(type, where, session=self._session, **asked)
+
+    def refuse(self, type: str, *expressions: Expression) -> None:
+        """As Store.refuse."""
+        self._store.refuse(type, *expressions)
 
     def version(self, type: str, id: str, version: int) -> Stored | None:
         """As Store.version, this transaction's own writes included."""

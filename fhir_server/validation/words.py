@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
+
+from fhir_server.fhir.words import nearest as nearest
 
 _SHOWN = 60
 _LISTED = 12
-#: A longer name is no misspelling of any.
-_LONGEST_NAME = 64
 
 
 def shown(value: Any, *, limit: int = _SHOWN) -> str:
@@ -41,17 +40,6 @@ def listing(names: Iterable[str]) -> str:
     """The names, quoted; of many, the first and how many more there are."""
     quoted = [f"`{name}`" for name in names]
     return ", ".join(quoted[:_LISTED]) + (f" and {len(quoted) - _LISTED} more" if len(quoted) > _LISTED else "")
-
-
-def nearest(text: str, known: Collection[str]) -> str | None:
-    """The name that `text` may have been meant for."""
-    if len(text) > _LONGEST_NAME:
-        return None
-    folded = text.casefold()
-    for name in known:
-        if name.casefold() == folded:
-            return name
-    return next(iter(difflib.get_close_matches(text, known, 1, 0.7)), None)
 
 
 def sentence(name: str, words: str) -> str:

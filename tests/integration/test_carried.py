@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 
 from fhir_server import app
+from fhir_server.access import Actor
+from fhir_server.access import scopes as smart_scopes
+from fhir_server.audit import Trail
 from fhir_server.config import Settings
 from fhir_server.loading import carried
-from fhir_server.repository import Surroundings
+from fhir_server.repository import Repository, Surroundings
 from fhir_server.storage.store import Store
 
 ONE = {"resourceType": "CodeSystem", "id": "one", "url": "http://a.example/one", "status": "active",
        "content": "complete", "concept": [{"code": "a", "display": "A"}]}  # fmt: skip
 TWO = {**ONE, "id": "two", "url": "http://a.example/two"}
 THREE = {**ONE, "id": "three", "url": "http://a.example/three"}
+OPERATOR = Actor("operator", "operator", smart_scopes.parse("system/*.cruds"))
 MINE = {**ONE, "concept": [{"code": "mine", "display": "Mine"}]}
 
 
@@ -32,9 +36,7 @@ def around(mongodb_client: Any, database: Any) -> Surroundings:
 
 def put(around: Surroundings, resource: dict[str, Any]) -> None:
     """As the operator loads it."""
-    (fate,) = carried.Repository(around, carried._SERVER, carried.Trail("load", "CLI", "a load")).load(
-        [resource], lambda resource: None
-    )
+    (fate,) = Repository(around, OPERATOR, Trail("load", "CLI", "a load")).load([resource], lambda resource: None)
     assert fate in ("created", "updated")
 
 

@@ -29,9 +29,11 @@ LETTERS = {
     "patch": "u",
     "delete": "d",
     "search-type": "s",
+    "search-system": "s",
     "history-type": "s",
     "history-system": "s",
     "everything": "r",
+    "validate": "r",
     "meta": "r",
     "meta-add": "u",
     "meta-delete": "u",
@@ -190,7 +192,7 @@ def test_every_route_needs_its_letter(
 
 
 @pytest.mark.parametrize("context", ["patient", "user", "system"])
-@pytest.mark.parametrize("row", [row for row in ASKED if row[0] != "history-system"], ids=named)
+@pytest.mark.parametrize("row", [row for row in ASKED if not row[0].endswith("-system")], ids=named)
 def test_every_route_needs_its_type(served: Served, operator: Caller, row: tuple[str, str, str], context: str) -> None:
     """SMART scopes: 403 for a type that no scope names."""
     id, _ = served.patient()
@@ -198,6 +200,26 @@ def test_every_route_needs_its_type(served: Served, operator: Caller, row: tuple
     caller = served.caller(f"{context}/Immunization.cruds", **({"patient": id} if context != "system" else {}))
     answer = ask(caller, row, kept)
     assert answer.status_code == (404 if row[0] == "everything" and kept["resourceType"] != "Patient" else 403)
+
+
+@pytest.mark.parametrize("context", ["patient", "user", "system"])
+@pytest.mark.parametrize("row", [row for row in ASKED if row[0].endswith("-system")], ids=named)
+def test_across_types_no_other_type_comes_along(
+    served: Served, operator: Caller, row: tuple[str, str, str], context: str
+) -> None:
+    """SMART scopes: of all types those that a scope names; 403 for one that none names, and for `_type` that asks it"""
+    id, _ = served.patient()
+    operator.create(observation(id))
+    appointment_id = operator.create(appointment(id))
+    caller = served.caller(f"{context}/Appointment.cruds", **({"patient": id} if context != "system" else {}))
+    path = row[2].replace("{id}", id)
+    answer = caller(row[1], f"{path}?_count=500")
+    assert answer.status_code == 200, answer.text
+    assert {reference.partition("/")[0] for reference in ids(answer.json)} == {"Appointment"}
+    assert context == "system" or ids(answer.json) == [appointment_id]
+    if row[0] == "search-system":
+        assert caller(row[1], f"{path}?_type=Observation").status_code == 403
+        assert caller(row[1], f"{path}?_type=Appointment,Observation").status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ R4: capabilitystatement.html, http.html#capabilities
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from fhir_server.fhir import xml
 from fhir_server.interactions import capabilities
 from fhir_server.interactions.routes import ROUTES
 from fhir_server.operations.registry import OPERATIONS, Operation, of_system, of_type
+from fhir_server.search.compartment import compartment
 from fhir_server.search.parameters import parameters
 from fhir_server.search.parser import RESULT_PARAMETERS
+from fhir_server.search.query import MOST_INCLUDES
 from fhir_server.validation import structure
 from tests.build import entry, least, transaction
-from tests.calls import Caller
+from tests.calls import Caller, ids
 
 SEARCHES = {
     "token": "a|b",
@@ -27,7 +30,13 @@ SEARCHES = {
     "date": "ge2020-01-01",
     "string": "a",
     "uri": "http://a.example",
+    "quantity": "ge5.4|http://unitsofmeasure.org|mg",
+    "special": "48.85|2.35|10|km",
 }
+#: A value for each modifier that wants another one than its parameter does.
+MODIFIED = {"of-type": "a|b|c", "missing": "true"}
+#: Modifiers that ask the terminologies: what these do not know cannot be answered, and is not passed over.
+OF_TERMINOLOGIES = {"token": ("in", "not-in", "above", "below")}
 FORMATS = {"application/fhir+json": "application/fhir+json", "application/fhir+xml": "application/fhir+xml",
            "json": "application/fhir+json", "xml": "application/fhir+xml"}  # fmt: skip
 META = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "a"}]}}]}
@@ -117,20 +126,86 @@ def _conditional(operator: Caller, resource: dict[str, Any], type: str, sound: d
     assert operator("DELETE", f"{type}?_id={id}").status_code == 204
 
 
+def _asked(type: str, code: str) -> str:
+    """A value that the parameter can be asked for."""
+    parameter = parameters(type)[code]
+    if parameter.type == "composite":
+        _, components = parameter.components[0]
+        return "$".join(_asked(type, half.code) for half in components)
+    target = next(iter(parameter.targets), "Patient")
+    return f"{target}/none" if parameter.type == "reference" else SEARCHES[parameter.type]
+
+
 def test_every_search_parameter_of_every_type(operator: Caller, statement: dict[str, Any]) -> None:
     """Each searchParam is answered; and a code that the statement does not name is a 400."""
     everywhere = {p["name"] for resource in statement["rest"][0]["resource"] for p in resource["searchParam"]}
+    kinds = {p["type"] for resource in statement["rest"][0]["resource"] for p in resource["searchParam"]}
+    assert kinds == {*SEARCHES, "composite", "reference"}
     for resource in statement["rest"][0]["resource"]:
         said = {parameter["name"]: parameter["type"] for parameter in resource["searchParam"]}
-        for name, kind in said.items():
-            value = SEARCHES[kind]
-            target = next((t for t in parameters(resource["type"])[name].targets if kind == "reference"), None)
-            answer = operator("GET", f"{resource['type']}?{name}={f'{target}/none' if target else value}")
+        for name in said:
+            answer = operator("GET", f"{resource['type']}?{name}={_asked(resource['type'], name)}")
             assert answer.status_code == 200, (resource["type"], name, answer.text)
+            assert f"{name}=" in answer.json["link"][0]["url"]
         for name in (*sorted(everywhere - set(said))[:2], "_foo"):
             assert operator("GET", f"{resource['type']}?{name}=a").status_code == 400, (resource["type"], name)
-    for name in ("_content", "_has:Observation:patient:code", "_include", "subject", "_id:missing", "_filter", "_list"):
+    for name in ("_content", "_has:Observation:patient", "_include", "subject", "_id:missing", "_filter", "_query"):
         assert operator("GET", f"Patient?{name}=a").status_code == 400, name
+
+
+def test_every_modifier_of_every_kind(operator: Caller, statement: dict[str, Any]) -> None:
+    """The modifiers that a searchParam names are taken, on one parameter of each kind and type; any other is a 400"""
+    for resource in statement["rest"][0]["resource"]:
+        asked: set[str] = set()
+        for parameter in resource["searchParam"]:
+            code, kind = parameter["name"], parameter["type"]
+            if kind in asked or "documentation" not in parameter or code == "_id":
+                continue
+            asked.add(kind)
+            modifiers = re.findall(r":([a-z-]+)", parameter["documentation"])
+            assert "missing" in modifiers
+            for modifier in modifiers:
+                value = "s|a" if modifier == "identifier" else MODIFIED.get(modifier, _asked(resource["type"], code))
+                answer = operator("GET", f"{resource['type']}?{code}:{modifier}={value}")
+                wanted = 400 if modifier in OF_TERMINOLOGIES.get(kind, ()) else 200
+                assert answer.status_code == wanted, (resource["type"], code, modifier, answer.text)
+            for other in {"text", "exact", "below", "identifier", "of-type", "foo"} - set(modifiers):
+                answer = operator("GET", f"{resource['type']}?{code}:{other}=a")
+                assert answer.status_code == 400, (resource["type"], code, other)
+        assert {"token", "date"} & asked or {"token", "reference"} & asked
+
+
+def test_every_include_of_every_type(operator: Caller, statement: dict[str, Any]) -> None:
+    """Each searchInclude and searchRevInclude is followed; and one that is not said is a 400"""
+    for resource in statement["rest"][0]["resource"]:
+        type = resource["type"]
+        for name, said in (("_include", resource["searchInclude"]), ("_revinclude", resource["searchRevInclude"])):
+            assert "*" in said
+            alone = [value for value in said if value != "*"]
+            for first in range(0, len(alone), MOST_INCLUDES):
+                query = "&".join(f"{name}={value}" for value in alone[first : first + MOST_INCLUDES])
+                answer = operator("GET", f"{type}?_count=1&{query}")
+                assert answer.status_code == 200, (type, query, answer.text)
+        referring = {f"{type}:{code}" for code, one in parameters(type).items() if one.type == "reference"}
+        assert {f"{type}:*", *referring} == set(resource["searchInclude"]) - {"*"}
+        for query in ("_include=*", "_revinclude=*", f"_include={type}:*"):
+            assert operator("GET", f"{type}?_id=none&{query}").status_code == 200
+        for query in (f"_include={type}:_foo", f"_revinclude={type}:_id", "_include=Foo:subject", "_revinclude=Foo:*"):
+            assert operator("GET", f"{type}?{query}").status_code == 400, (type, query)
+
+
+def test_every_type_of_the_compartment(operator: Caller, statement: dict[str, Any]) -> None:
+    """`compartment`: each type of it is searched within; one that has no part in it is not there"""
+    assert statement["rest"][0]["compartment"] == ["http://hl7.org/fhir/CompartmentDefinition/patient"]
+    patient = operator.create({"resourceType": "Patient"})
+    own = operator.create({**least("Observation"), "subject": {"reference": patient}})
+    for resource in statement["rest"][0]["resource"]:
+        type = resource["type"]
+        answer = operator("GET", f"{patient}/{type}")
+        assert answer.status_code == (200 if compartment(type) else 404), (type, answer.text)
+        if compartment(type) and type != "AuditEvent":  # each question adds to those
+            assert ids(answer.json) == {"Observation": [own]}.get(type, []), type
+    assert set(ids(operator.get(f"{patient}/*"))) >= {own}
 
 
 def test_a_parameter_finds_what_it_says(operator: Caller, statement: dict[str, Any]) -> None:
@@ -142,16 +217,25 @@ def test_a_parameter_finds_what_it_says(operator: Caller, statement: dict[str, A
         assert [e["resource"]["id"] for e in found["entry"]] == [reference.partition("/")[2]]
         assert operator.get(f"{type}?_lastUpdated=gt2999&_summary=count")["total"] == 0
     values = {
+        "_sort": "-birthdate,family",
         "_count": "1",
+        "_include": "Patient:general-practitioner",
+        "_revinclude": "Observation:subject",
         "_total": "none",
         "_summary": "true",
         "_elements": "id",
+        "_contained": "both",
+        "_containedType": "contained",
+        "_maxresults": "5",
         "_format": "json",
         "_pretty": "true",
     }
     assert set(values) == set(RESULT_PARAMETERS)
     for name, value in values.items():
-        assert operator("GET", f"Patient?{name}={value}").status_code == 200
+        answer = operator("GET", f"Patient?{name}={value}&_count=1" if name != "_count" else "Patient?_count=1")
+        assert answer.status_code == 200, (name, answer.text)
+    for name in ("_sort", "_count", "_include", "_revinclude", "_total", "_summary", "_contained", "_containedType"):
+        assert operator("GET", f"Patient?{name}=foo").status_code == 400, name
 
 
 #: What an operation needs to be asked, but for those of META: (the query, which names what is carried).
@@ -196,9 +280,12 @@ def _offered(operator: Caller, operation: Operation, path: str, offered: bool) -
     if "/" in path:  # the instance says which
         query = "&".join(pair for pair in query.split("&") if not pair.startswith(("url=", "system=http://hl7")))
         query += "&system=http://a.example" if operation.definition.endswith("ValueSet-validate-code") else ""
-    answer = operator("POST", f"{path}/${operation.name}?{query}", META if operation.changes else None)
+    sent = META if operation.changes else least(path) if operation.name == "validate" and "/" not in path else None
+    answer = operator("POST", f"{path}/${operation.name}?{query}", sent)
     assert answer.status_code == 200, (path, operation, answer.text)
-    assert operator("GET", f"{path}/${operation.name}?{query}").status_code == (405 if operation.changes else 200)
+    # A type alone is nothing to validate.
+    by_get = 405 if operation.changes else 400 if sent else 200
+    assert operator("GET", f"{path}/${operation.name}?{query}").status_code == by_get
 
 
 def test_every_format(operator: Caller, statement: dict[str, Any]) -> None:
@@ -243,14 +330,25 @@ def test_every_patch_format(operator: Caller, statement: dict[str, Any]) -> None
 
 
 def test_every_interaction_of_the_system(operator: Caller, statement: dict[str, Any]) -> None:
-    """batch, transaction and history-system; and search-system, which is not said, is refused"""
-    assert {i["code"] for i in statement["rest"][0]["interaction"]} == {"transaction", "batch", "history-system"}
+    """batch, transaction, history-system and search-system, with each parameter that is said of every type"""
+    said = {i["code"] for i in statement["rest"][0]["interaction"]}
+    assert said == {"transaction", "batch", "history-system", "search-system"}
     for type in ("transaction", "batch"):
         answer = operator("POST", "", transaction(entry("GET", "Patient?_count=1"), type=type))
         assert (answer.status_code, answer.json["type"]) == (200, f"{type}-response")
     assert operator.get("_history?_count=1")["type"] == "history"
-    assert operator("GET", "?_count=1").status_code == 405
-    assert operator("POST", "_search", b"", Content_Type="application/x-www-form-urlencoded").status_code in (404, 405)
+    patient = operator.create({"resourceType": "Patient"})
+    for parameter in statement["rest"][0]["searchParam"]:
+        name = parameter["name"]
+        value = patient.partition("/")[2] if name == "_id" else _asked("Patient", name)
+        answer = operator("GET", f"?{name}={value}&_count=1")
+        assert (answer.status_code, answer.json["type"]) == (200, "searchset"), (name, answer.text)
+        assert name != "_id" or ids(answer.json) == [patient]
+        form = f"{name}={value}&_count=1".encode()
+        posted = operator("POST", "_search", form, Content_Type="application/x-www-form-urlencoded")
+        assert ids(posted.json) == ids(answer.json)
+    assert {parameter["name"] for parameter in statement["rest"][0]["searchParam"]} >= {"_id", "_lastUpdated", "_tag"}
+    assert operator("GET", "?subject=Patient/1").status_code == 400
 
 
 def test_nothing_else_is_there(operator: Caller, statement: dict[str, Any]) -> None:

@@ -58,6 +58,14 @@ def test_a_period_may_be_open_at_either_end():
     assert dates.of("Period", {"extension": []}) is None
 
 
+@pytest.mark.parametrize("days", [("2024-03-01", "2024-01-01"), ("2024-01-01", "2024-03-01")])
+def test_a_period_that_ends_before_it_starts_is_the_time_between(days):
+    """R4 datatypes.html#Period, per-1: what was kept the wrong way round is found by the time it speaks of"""
+    found = dates.of("Period", {"start": days[0], "end": days[1]})
+
+    assert found == Interval(moment(2023, 12, 31, 23), moment(2024, 3, 1, 23))
+
+
 def test_a_timing_is_from_its_first_event_to_its_last():
     """R4 search.html#date: Timing, the outer limits"""
     found = dates.of("Timing", {"event": ["2024-03-01", "2024-01-01"]})

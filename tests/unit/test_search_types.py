@@ -7,7 +7,8 @@ import pytest
 from fhir_server.fhir.dates import PARIS
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.search.expression import And, InRecord, Match, Or
-from fhir_server.search.index import entry, patients_of
+from fhir_server.search.index import contained_entries, entry, patients_of
+from fhir_server.search.keys import any_of_field
 from fhir_server.search.matcher import matches
 from fhir_server.search.parameters import compile_path, parameters
 from fhir_server.search.parser import Reader
@@ -92,12 +93,38 @@ def test_a_string_starts_alike_whatever_its_accents_and_case(asked, expected):
     assert found("Patient", patient(name=[{"family": "Lefèvre", "given": ["Éloïse"]}]), ("name", asked)) is expected
 
 
-@pytest.mark.parametrize("asked", ["p1", "Patient/p1", "http://here/fhir/Patient/p1", "Patient/p1/_history/3"])
+@pytest.mark.parametrize("asked", ["p1", "Patient/p1", "http://here/fhir/Patient/p1"])
 def test_a_reference_is_found_however_it_is_written(asked):
     """R4 search.html#reference"""
     assert found("Observation", observation("p1"), ("subject", asked))
     assert found("Observation", observation("p1"), ("patient", asked))
     assert not found("Observation", observation("p2"), ("subject", asked))
+
+
+@pytest.mark.parametrize("name", ["subject", "patient", "focus"])
+def test_a_reference_to_a_version_is_one_to_the_resource_and_to_that_version_alone(name):
+    """R4 search.html#reference, references.html#Reference: `[type]/[id]/_history/[version]`"""
+    element = "focus" if name == "focus" else "subject"
+    target = {"reference": "Patient/p1/_history/3"}
+    versioned = observation("p2", **{element: [target] if name == "focus" else target})
+    plain = observation("p1", focus=[{"reference": "Patient/p1"}])
+
+    assert found("Observation", versioned, (name, "Patient/p1"))
+    assert found("Observation", versioned, (name, "Patient/p1/_history/3"))
+    assert found("Observation", versioned, (name, "http://here/fhir/Patient/p1/_history/3"))
+    assert not found("Observation", versioned, (name, "Patient/p1/_history/4"))
+    assert not found("Observation", plain, (name, "Patient/p1/_history/3"))
+
+
+@pytest.mark.parametrize("name", ["subject", "patient"])
+def test_the_patient_of_a_record_is_found_by_identifier_too(name):
+    """R4 search.html#reference, `:identifier`: of a reference that names the resource beside it, as of any"""
+    subject = {"reference": "Patient/p1", "identifier": {"system": "s", "value": "1"}}
+
+    assert found("Observation", {**observation(), "subject": subject}, (f"{name}:identifier", "s|1"))
+    assert found("Observation", {**observation(), "subject": subject}, (name, "p1"), (f"{name}:identifier", "1"))
+    assert not found("Observation", {**observation(), "subject": subject}, (f"{name}:identifier", "s|2"))
+    assert not found("Observation", {**observation(), "subject": subject}, (f"{name}:missing", "true"))
 
 
 def test_a_search_by_the_patient_is_a_search_in_the_record():
@@ -176,3 +203,52 @@ def test_a_long_value_is_found_by_its_hash():
     text = "x" * 5000
 
     assert found("Observation", observation(identifier=[{"system": "s", "value": text}]), ("identifier", f"s|{text}"))
+
+
+@pytest.mark.parametrize("length", [1, 199, 200])
+@pytest.mark.parametrize("start", [0, 700, 799, 800, 801, 899, 999, 1000, 1001, 1599, 1600, 1800, 2300])
+def test_a_text_is_found_wherever_it_stands_in_a_long_one(start, length):
+    """R4 search.html#string, `:contains`: a text is indexed in pieces, and what lies across two is found"""
+    text = "".join(f"{number:05}" for number in range(500))
+    part = text[start : start + length]
+
+    assert found("Observation", observation(valueString=text), ("value-string:contains", part))
+    assert not found("Observation", observation(valueString=text), ("value-string:contains", part[1:] + "x"))
+
+
+@pytest.mark.parametrize("modifier", ["", ":contains"])
+def test_a_text_that_is_too_long_once_it_is_folded_is_refused(modifier):
+    """R4 search.html#errors: it could not be found, so that an answer without it would be wrong"""
+    text = "\ufdfa" * 100
+
+    with pytest.raises(BadRequest, match="more than 200 characters"):
+        READER.term("Observation", f"value-string{modifier}", text)
+
+
+@pytest.mark.parametrize("text", ["\u0301", " \u0301", "\u0301" * 1200])
+def test_a_text_of_which_folding_leaves_nothing_is_found_exactly(text):
+    """R4 search.html#string, `:exact`"""
+    kept = {"_id": "x", "updated": NOW, **entry("Observation", observation(id="x", valueString=text))}
+    expression = READER.term("Observation", "value-string:exact", text)
+
+    assert matches(expression, kept)
+    assert isinstance(expression, Match)
+    narrowed = expression.test.narrow("value-string")
+    assert narrowed == any_of_field("value-string")
+
+
+def test_a_url_above_is_not_asked_of_a_text_without_end():
+    """R4 search.html#uri, `:above`: each beginning is asked for; a request of some megabytes is refused"""
+    with pytest.raises(BadRequest, match="at most 1000 characters"):
+        READER.term("ValueSet", "url:above", "http://a.example/" + "x" * 1000)
+
+
+@pytest.mark.parametrize("patient", ["a", "b"])
+def test_a_contained_resource_is_of_each_of_its_patients(patient):
+    """R4 search.html#contained"""
+    participants = [{"actor": {"reference": f"Patient/{id}"}, "status": "accepted"} for id in ("a", "b")]
+    held = {"resourceType": "Appointment", "id": "1", "status": "booked", "participant": participants}
+    [(_, its_entry)] = contained_entries("Task", {"resourceType": "Task", "id": "x", "contained": [held]})
+
+    assert matches(READER.term("Appointment", "patient", patient), its_entry)
+    assert not matches(READER.term("Appointment", "patient", "c"), its_entry)

@@ -79,6 +79,8 @@ class DateTest:
 
     def accepts(self, entry: Entry, field: str) -> bool:
         if field == "_lastUpdated":
+            if "updated" not in entry:  # of a contained resource
+                return False
             found: Any = {"low": entry["updated"], "high": entry["updated"] + dates.MILLISECOND}
         else:
             found = entry.get("dates", {}).get(field, [])

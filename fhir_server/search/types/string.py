@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.search.expression import Entry, Filter
+from fhir_server.search.keys import any_of_field
 from fhir_server.search.types.token import unescape
 
 #: A longer text is not looked for ...
@@ -103,7 +104,8 @@ class ExactTest:
         return {f"strings.{field}": self.text}
 
     def narrow(self, field: str) -> Filter | None:
-        return StringTest(fold(self.text)[:LENGTH]).to_filter(field)
+        folded = fold(self.text)[:LENGTH]
+        return StringTest(folded).to_filter(field) if folded else any_of_field(field)
 
     def accepts(self, entry: Entry, field: str) -> bool:
         return self.text in entry.get("strings", {}).get(field, ())
@@ -132,9 +134,9 @@ def parse_exact(text: str) -> ExactTest:
 
 
 def _folded(text: str) -> str:
-    if len(text) > LONGEST:
-        raise ValueError(f"a text of more than {LONGEST} characters is not looked for")
     folded = fold(unescape(text))
+    if len(folded) > LONGEST:
+        raise ValueError(f"a text of more than {LONGEST} characters is not looked for")
     if not folded:
         raise ValueError("an empty value matches nothing")
     return folded

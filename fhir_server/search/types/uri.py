@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.search.expression import Entry, Filter
 from fhir_server.search.types.token import unescape
 
-#: A regular expression of MongoDB's has a bound.
+#: A regular expression of MongoDB's has a bound; and so has what stands for each beginning of a url.
 LONGEST = 1_000
 
 
@@ -71,8 +71,8 @@ def parse_below(text: str) -> UriBelow:
 def parse_above(text: str) -> UriTest:
     """Read a url; what stands above it is each of its beginnings.  R4: search.html#uri, `:above`"""
     whole = unescape(text)
-    if not whole:
-        raise ValueError("an empty value is not a uri")
+    if not whole or len(whole) > LONGEST:
+        raise ValueError(f"`:above` takes a url of at most {LONGEST} characters")
     return UriTest(tuple(whole[:end] for end in range(1, len(whole) + 1)))
 
 
