@@ -16,7 +16,7 @@ from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.audit import Trail
 from fhir_server.fhir import json
-from fhir_server.fhir.outcome import Gone, NotFound
+from fhir_server.fhir.outcome import FhirError, Gone, NotFound
 from fhir_server.loading.work import BATCH
 from fhir_server.repository import Repository, Resource, Surroundings
 from fhir_server.storage.documents import CARRIED, SERVER
@@ -31,7 +31,8 @@ def keep(around: Surroundings, resources: Iterable[Resource]) -> bool:
     """
     Make the store hold `resources` as they are; whether there was anything to do.
 
-    Several servers may start on one database at once: each finds the other's work done.  Raises Unavailable.
+    Several servers may start on one database at once: each finds the other's work done.  Raises Unavailable, or what
+    is wrong with a resource that cannot be kept.
     """
     state = around.store.database[SERVER]
     wanted = {f"{one['resourceType']}/{one['id']}": one for one in resources}
@@ -42,7 +43,9 @@ def keep(around: Surroundings, resources: Iterable[Resource]) -> bool:
     repository = Repository(around, _ITSELF, Trail("load", "CLI", "conformance resources of the server"))
     dropped = [name for name in before.get("resources", ()) if name not in wanted]
     for batch in _batches([*wanted.values(), *_retired(repository, dropped)]):
-        repository.load(batch, _trusted, origin=CARRIED)
+        for fate in repository.load(batch, _trusted, origin=CARRIED):
+            if isinstance(fate, FhirError):
+                raise fate
     state.update_one({"_id": STATE}, {"$set": {"fingerprint": fingerprint, "resources": list(wanted)}}, upsert=True)
     return True
 

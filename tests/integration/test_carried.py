@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -99,6 +100,27 @@ def test_what_is_loaded_goes_before_what_is_carried(around: Surroundings) -> Non
     loaded = around.terminology.code_system(url)
     assert loaded is not None
     assert loaded.concept("a") is not None
+
+
+def test_two_servers_that_start_at_once_share_the_work(around: Surroundings) -> None:
+    """Each resource has one version, whoever came first"""
+    many = [{**ONE, "id": f"one-{number}", "url": f"http://a.example/{number}"} for number in range(100)]
+    with ThreadPoolExecutor(4) as servers:
+        list(servers.map(lambda _: carried.keep(around, many), range(4)))
+
+    assert around.store.collection("_history").count_documents({}) == 100
+    assert carried.keep(around, many) is False
+
+
+def test_what_was_deleted_comes_back_with_the_next_change(around: Surroundings) -> None:
+    carried.keep(around, [ONE])
+    operator = Repository(around, OPERATOR, Trail("delete", "DELETE", "CodeSystem/one"))
+    assert operator.delete("CodeSystem", "one")
+    carried.keep(around, [ONE])
+    assert around.store.read("CodeSystem", "one") is None
+    carried.keep(around, [ONE, TWO])
+
+    assert there(around, "one") == (3, "active", "carried", ["a"])
 
 
 def test_it_is_recorded_as_every_write_is(around: Surroundings) -> None:
