@@ -24,7 +24,7 @@ from benchmarks.bench import Bench, Plan
 from benchmarks.load import BenchError
 from benchmarks.report import Failed, Measured, Result, table
 
-NAMES = ("start", *(row.name for row in rows.ROWS), "load", "memory", "growth")
+NAMES = ("start", *(row.name for row in rows.ROWS), "load", "validate", "memory", "growth")
 
 
 def _names(text: str) -> tuple[str, ...]:

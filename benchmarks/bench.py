@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,7 +29,9 @@ from benchmarks import ceiling, data, processes, rows, written
 from benchmarks.load import BenchError, Call, Figures, drive, once, request
 from benchmarks.processes import BIN, Running
 from benchmarks.report import Failed, Measured, Pair, Plain, Result
+from benchmarks.validate import microseconds
 from fhir_server.storage.connection import StartError, open_database
+from fhir_server.validation.structure import faults
 
 SERVER_DATABASE = "fhir_bench"
 CEILING_DATABASE = "fhir_bench_ceiling"
@@ -38,6 +41,7 @@ WARM_SHARE = 0.15
 STARTS = 3
 READY_LIMIT_SECONDS = 5.0
 MEMORY_LIMIT_MB = 200.0
+VALIDATE_LIMIT_MS = 1.0
 GROWTH_LIMIT = 1.5
 LOAD_GOAL = 0.3
 
@@ -105,6 +109,9 @@ class Bench:
             return
         if "load" in self._plan.only:
             yield self._guarded("load", "bulk load, validated (resources/s)", self._bulk)
+        if "validate" in self._plan.only:
+            milliseconds = microseconds(partial(faults, data.french_weight())) / 1000
+            yield Plain("validate", "validate a measure, base and profile", milliseconds, " ms", VALIDATE_LIMIT_MS)
         if "memory" in self._plan.only:
             megabytes = processes.worker_megabytes(server.process.pid)
             yield Plain("memory", "heaviest worker after the rows above", megabytes, " MB", MEMORY_LIMIT_MB)

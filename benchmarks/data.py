@@ -47,6 +47,8 @@ MEASURES = (
     Measure("9279-1", "Respiratory rate", "resprate", "cycles par minute", "/min", 12, 20, 0),
     Measure("2708-6", "Oxygen saturation in Arterial blood", "oxygensat", "%", "%", 93, 100, 0),
 )
+MESURES = "https://interop.esante.gouv.fr/ig/fhir/mesures/StructureDefinition"
+FRENCH_WEIGHT = f"{MESURES}/mesures-fr-observation-body-weight"
 WEEKS = PER_PATIENT // len(MEASURES)
 
 
@@ -121,6 +123,17 @@ def observation(patient: int, number: int, *, family: str = "b") -> dict[str, An
         "valueQuantity": {"value": value, **quantity},
         "note": [{"text": "Mesure prise au repos, assis, après cinq minutes."}],
         "referenceRange": [{"low": {"value": measure.low, **quantity}, "high": {"value": measure.high, **quantity}}],
+    }
+
+
+def french_weight() -> dict[str, Any]:
+    """A body weight that claims its profile of Mesures de santé, and follows it."""
+    weight = observation(0, [measure.code for measure in MEASURES].index("29463-7"))
+    return {
+        **{name: value for name, value in weight.items() if name != "referenceRange"},
+        "meta": {"profile": [FRENCH_WEIGHT], "source": "urn:oid:2.25.7"},
+        "extension": [{"url": f"{MESURES}/mesures-reason-for-measurement", "valueString": "Suivi"}],
+        "device": {"reference": "Device/scales"},
     }
 
 

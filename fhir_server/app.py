@@ -22,8 +22,10 @@ from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.fhir.outcome import FhirError, NotFound
 from fhir_server.fhir.terminology.carried import carried_terminologies
+from fhir_server.interactions import conformance
 from fhir_server.interactions.capabilities import capability_statement
 from fhir_server.interactions.routes import Router
+from fhir_server.loading import carried
 from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
@@ -57,8 +59,9 @@ def new_id() -> str:
 
 def prepare(client: MongoClient, settings: Settings, *, base: str | None = None) -> None:
     """
-    Create what the database needs: collections, indexes, the server's secret.  To be done before workers start.
+    Create what the database needs: collections, indexes, the server's secret, the conformance resources.
 
+    To be done before workers start.
     base: the FHIR base URL of the server that is about to serve it; other commands find it by `base_of`.
     """
     try:
@@ -74,6 +77,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     )
     if base:
         store.database[SERVER].update_one({"_id": "base"}, {"$set": {"url": base}}, upsert=True)
+    carried.keep(surroundings(client, settings, base or base_of(client, settings)), conformance.resources())
 
 
 def base_of(client: MongoClient, settings: Settings) -> str:

@@ -38,7 +38,7 @@ from fhir_server.search.index import entry
 from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
-from fhir_server.storage.documents import Stored
+from fhir_server.storage.documents import CARRIED, Stored
 from fhir_server.storage.joins import Joins
 from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, allowed_by
 from fhir_server.validation import structure
@@ -396,18 +396,19 @@ class Repository:
         return self._write("delete", work)
 
     def load(
-        self, resources: Sequence[Resource], check: Callable[[Resource], None]
+        self, resources: Sequence[Resource], check: Callable[[Resource], None], *, origin: str | None = None
     ) -> list[Literal["created", "updated", "unchanged"] | FhirError]:
         """
         What came of each of `resources`, kept under their own ids in one transaction; a fault of one leaves the others.
 
         One that is there with the same content, whatever its version and time, stays as it is.  check: raises the
-        fault of a resource that is not to be kept; it is asked of those that would be written.
+        fault of a resource that is not to be kept; it is asked of those that would be written.  origin: what they are
+        kept as; then a resource that is there and is of another stays as it is, too.
         """
 
         def work(inside: Repository, unit: Unit) -> list[Literal["created", "updated", "unchanged"] | FhirError]:
             last = unit.newest((resource["resourceType"], resource["id"]) for resource in resources)
-            return [inside._load(resource, last, check) for resource in resources]
+            return [inside._load(resource, last, check, origin) for resource in resources]
 
         return self._write("batch", work)
 
@@ -563,7 +564,11 @@ class Repository:
         return self._keep(stored, None), True
 
     def _load(
-        self, resource: Resource, newest: dict[tuple[str, str], Stored], check: Callable[[Resource], None]
+        self,
+        resource: Resource,
+        newest: dict[tuple[str, str], Stored],
+        check: Callable[[Resource], None],
+        origin: str | None,
     ) -> Literal["created", "updated", "unchanged"] | FhirError:
         """One of the resources of a load.  newest: the last version of each, a deletion's too; kept up to date."""
         key = type, id = resource["resourceType"], resource["id"]
@@ -572,14 +577,14 @@ class Repository:
         try:
             if current and not allowed_by(self.decide("update", type).where, current):
                 raise NotFound(f"{type}/{id} is not known.")
-            if current and _is_same(resource, current):
+            if current and (_is_same(resource, current) or (origin and current.origin != origin)):
                 return "unchanged"
             check(resource)
-            if current:
+            if current and not origin:
                 _refuse_sealed(current)
             interaction = "update" if current else "create"
             made = self._made(type, id, resource, "PUT", last.version if last else 0, interaction, last)
-            newest[key] = self._keep(made, current)
+            newest[key] = self._keep(made._replace(origin=origin), current)
         except FhirError as error:
             return error
         return "updated" if current else "created"
@@ -741,6 +746,15 @@ def _refuse_in_other_records(decision: Decision, stored: Stored) -> None:
 
 
 def _refuse_sealed(existing: Stored) -> None:
-    """Raise MethodNotAllowed for what the server wrote of itself."""
+    """
+    Raise MethodNotAllowed for what the server wrote of itself, and for the conformance resources that say what it does.
+
+    Terminologies that come along may give way: what is loaded goes before what is carried.
+    """
     if existing.origin == "server":
         raise MethodNotAllowed(f"{existing.reference} is the server's own record and cannot be changed.")
+    if existing.origin == CARRIED and existing.type not in ("CodeSystem", "ValueSet"):
+        raise MethodNotAllowed(
+            f"{existing.reference} comes with the server and says what it does: it cannot be changed; "
+            f"a {existing.type} of yours needs another id."
+        )

@@ -1,13 +1,14 @@
-"""Write the terminologies: the tables in, CodeSystem and ValueSet resources and SOURCES.md out.
+"""Write the terminologies: the tables in, CodeSystem, ValueSet and NamingSystem resources and SOURCES.md out.
 
     python terminologies/write.py [folder]
 
-The same tables give the same bytes, on every machine.  R4: codesystem.html, valueset.html
+The same tables give the same bytes, on every machine.  R4: codesystem.html, valueset.html, namingsystem.html
 
     tables/systems.csv       a row for each code system; `source` names a row of tables/sources.csv
     tables/codes/<id>.csv    its codes: display in the language of the system, further names in French (`fr`) and
                              English (`en`), the codes above, the value sets that it is in, a column for each property
     tables/value_sets.csv    a row for each value set; `whole` lists others that it is made of
+    tables/naming_systems.csv  a row for each system of identifiers; `code` is the type of such an identifier in `type`
 """
 
 import csv
@@ -22,6 +23,7 @@ _OWN = ("code", "display", "fr", "en", "parents", "sets")
 _STANDARD = "http://hl7.org/fhir/concept-properties#"
 _PROPERTIES = "https://fhir-server.example/CodeSystem/properties#"
 _SNOMED = "http://snomed.info/sct"
+_DATE = "2026-11-22"
 #: What a column of properties is: (code, uri, type, what it says).
 PROPERTIES = {
     "parent": ("parent", f"{_STANDARD}parent", "code", "A further code above"),
@@ -89,6 +91,29 @@ def value_set(row: dict[str, str], source: dict[str, str], systems: list[dict[st
     return head | {"compose": {"include": include}}
 
 
+def naming_system(row: dict[str, str], systems: list[dict[str, str]]) -> dict:
+    """The NamingSystem of a row: under its address, and under its OID where it has one."""
+    addresses = [{"type": "oid", "value": row["oid"], "preferred": False}] if row["oid"] else []
+    addresses.append({"type": "uri", "value": row["uri"], "preferred": True})
+    of = next(system["url"] for system in systems if system["id"] == row["type"])
+    return {
+        "resourceType": "NamingSystem",
+        "id": row["id"],
+        "language": "fr",
+        "name": row["id"].replace("-", "_").upper(),
+        "status": "active",
+        "kind": "identifier",
+        "date": _DATE,
+        "publisher": "fhir-server",
+        "responsible": row["responsible"],
+        "type": {"coding": [{"system": of, "code": row["code"]}], "text": row["title"]},
+        "description": f"{row['title']} / {row['title_en']}. {row['description']}",
+        "jurisdiction": [{"coding": [{"system": "urn:iso:std:iso:3166", "code": "FR"}]}],
+        "usage": row["usage"],
+        "uniqueId": addresses,
+    }
+
+
 def value_set_id(row: dict[str, str]) -> str:
     """The last part of its url, as an id can be: at most 64 characters."""
     return row["url"].rpartition("/")[2][:64]
@@ -104,13 +129,15 @@ def outputs() -> dict[str, str]:
     for row in rows("value_sets"):
         resource = value_set(row, sources[row["source"]], systems)
         written[f"value-sets/{resource['id']}.json"] = _text(resource)
+    for row in rows("naming_systems"):
+        written[f"naming-systems/{row['id']}.json"] = _text(naming_system(row, systems))
     return written | {"SOURCES.md": _sources(systems, sources)}
 
 
 def main(folder: Path) -> None:
     """Write every file under the folder; a resource that is no longer in the tables goes."""
     written = outputs()
-    for kind in ("code-systems", "value-sets"):
+    for kind in ("code-systems", "value-sets", "naming-systems"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for stale in (folder / kind).glob("*.json"):
             if f"{kind}/{stale.name}" not in written:
@@ -184,7 +211,7 @@ def _property(column: str, text: str) -> dict:
 def _text(resource: dict) -> str:
     """A concept a line: a change of the tables reads as a change of lines."""
     text = json.dumps(resource, ensure_ascii=False, indent=1)
-    if resource["resourceType"] == "ValueSet":
+    if resource["resourceType"] != "CodeSystem":
         return text + "\n"
     head = json.dumps(
         {name: value for name, value in resource.items() if name != "concept"}, ensure_ascii=False, indent=1

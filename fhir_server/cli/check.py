@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rich import progress as bars
 from rich.console import Console
 
 from fhir_server.config import Settings
-from fhir_server.fhir import xml
+from fhir_server.fhir import definitions, xml
 from fhir_server.fhir.outcome import FhirError, Issue
 from fhir_server.loading.entries import unpack
 from fhir_server.loading.sources import Part, Piece, SourceError, find, pieces
@@ -35,6 +36,8 @@ class Report:
     """What was found, counted."""
 
     checked: int = 0
+    passed_over: int = 0
+    """Files of a folder that hold no resource, and none that lost its type."""
     faulty: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     warned: Counter[str] = field(default_factory=Counter)
@@ -83,6 +86,8 @@ def check(
         place, _, words = str(error).partition(": ")
         tell(place, [Issue("exception", words)])
 
+    paths = list(paths)
+    named = set(map(str, paths))
     sources, faults = find(paths)
     for fault in faults:
         unreadable(fault)
@@ -91,7 +96,10 @@ def check(
     with _bar(size, console) if long and console.is_terminal else nullcontext(_silent) as advance:
         for piece in pieces(sources, unreadable):
             for place, document in _documents(piece):
-                issues = _issues(document)
+                issues = _issues(document, lone=place in named)
+                if issues is None:
+                    report.passed_over += 1
+                    continue
                 report.checked += 1
                 report.faulty += any(issue.severity == "error" for issue in issues)
                 tell(place, issues)
@@ -99,6 +107,8 @@ def check(
     for words, count in report.warned.items() if not errors_only else ():
         if count > _ALIKE:
             say(f"{count - _ALIKE} more: {words}")
+    if report.passed_over:
+        say(f"{report.passed_over} passed over: no resource is in {'it' if report.passed_over == 1 else 'them'}.")
     say(_summary(report))
     return report
 
@@ -115,12 +125,26 @@ def _lines(part: Part) -> Iterator[tuple[str, bytes]]:
             yield f"{part.place}:{number}", line
 
 
-def _issues(document: bytes) -> list[Issue]:
+def _issues(document: bytes, *, lone: bool) -> list[Issue] | None:
+    """What is to be said of it; None for a table that lies among resources.  lone: it was named, not found."""
     try:
         resource = xml.parse(document) if _XML.match(document) else unpack(document)
+        if not lone and isinstance(resource, dict) and _is_table(resource):
+            return None
         return structure.findings(resource)
     except FhirError as error:
         return list(error.issues)
+
+
+def _is_table(value: dict[str, Any]) -> bool:
+    """Whether it is no resource, and none that lost its `resourceType` either: most of it is no element of any."""
+    return "resourceType" not in value and 2 * sum(name in _elements() for name in value) < len(value)
+
+
+@cache
+def _elements() -> frozenset[str]:
+    """The elements of all resources."""
+    return frozenset(name for type in definitions.resources() for name in definitions.structure(type))
 
 
 def _summary(report: Report) -> str:

@@ -11,14 +11,17 @@ when the table of supported types changes.
     search-parameters.json    {type: {code: {"url", "type", "expression", "target", "component"}}}
     compartment-patient.json  {type: [code of a search parameter]}
     bindings.json             {"codes": {value set: {system: [code]}}, "open": [value set]}
+    operations.json           {url: {"title", "parameter": [row]}}, of the supported types
     invariants.json           {key of a structure: [{"key", "severity", "expression", "human", "element"}]}
 
 A row is {"name", "types": {type: [target]}, "min", "max", "flags", "structure", "binding"}, without what is empty.
 Flags:
 `S` in a summary, `M` a modifier, `A` an XML attribute.  A value set is open where the definitions do not hold its
 codes: media types, languages, currencies, units.  An invariant with an element holds for what stands under that name.
+A parameter of an operation is {"name", "use", "min", "max", "type", "part"}.
 
-R4: structuredefinition.html, elementdefinition.html, searchparameter.html, compartmentdefinition.html, valueset.html
+R4: structuredefinition.html, elementdefinition.html, searchparameter.html, compartmentdefinition.html, valueset.html,
+operationdefinition.html
 """
 
 from __future__ import annotations
@@ -237,6 +240,24 @@ def compartment(definitions: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     return {row["code"]: row["param"] for row in definition["resource"] if row.get("param")}
 
 
+def operations(definitions: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The table of operations.json, from OperationDefinitions."""
+    return {
+        definition["url"]: {
+            "title": definition["name"],
+            "parameter": [_operation_parameter(one) for one in definition.get("parameter", ())],
+        }
+        for definition in definitions
+        if {"Resource", *TYPES} & set(definition.get("resource", ()))
+    }
+
+
+def _operation_parameter(parameter: dict[str, Any]) -> dict[str, Any]:
+    row = {name: parameter[name] for name in ("name", "use", "min", "max", "type") if name in parameter}
+    parts = [_operation_parameter(part) for part in parameter.get("part", ())]
+    return row | ({"part": parts} if parts else {})
+
+
 def _read(folder: Path, resource_type: str) -> list[dict[str, Any]]:
     """The resources of this type in the folder, by the names of their files."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"{resource_type}-*.json"))]
@@ -267,6 +288,7 @@ def main(arguments: list[str]) -> int:
         "bindings.json": _lines(bindings(rows["structures"], value_sets, code_systems), 3),
         "invariants.json": _lines(invariants(structures), 2),
         "search-parameters.json": _lines(search_parameters(_read(source, "SearchParameter")), 2),
+        "operations.json": _lines(operations(_read(source, "OperationDefinition")), 3),
         "compartment-patient.json": _lines(compartment(_read(source, "CompartmentDefinition")), 1),
     }
     target.mkdir(parents=True, exist_ok=True)

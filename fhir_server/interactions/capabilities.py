@@ -16,11 +16,13 @@ from fhir_server.fhir import json
 from fhir_server.fhir.dates import instant
 from fhir_server.fhir.http import JSON_PATCH
 from fhir_server.fhir.types import TYPES
+from fhir_server.interactions.conformance import PATIENT_COMPARTMENT
 from fhir_server.interactions.routes import ROUTES
 from fhir_server.operations.registry import Operation, of_system, of_type
 from fhir_server.search.parameters import Parameter, parameters
-from fhir_server.search.parser import MODIFIERS
+from fhir_server.search.parser import MODIFIERS, modifiers
 from fhir_server.search.query import referring
+from fhir_server.validation.profiles import carried_profiles
 
 
 def capability_statement(
@@ -75,7 +77,7 @@ def capability_statement(
                     for one in _of_every_type()
                     if not any(one.code in codes for codes in withheld.values())
                 ],
-                "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
+                "compartment": [PATIENT_COMPARTMENT],
                 **({"operation": [_operation(each) for each in of_system()]} if of_system() else {}),
             }
         ],
@@ -85,9 +87,11 @@ def capability_statement(
 def _resource(type: str, update_as_create: bool, withheld: Sequence[str]) -> dict[str, Any]:
     codes = dict.fromkeys(route.interaction for route in ROUTES if "{type}" in route.path)
     operations = [_operation(operation) for operation in of_type(type)]
+    profiles = [url for url, one in sorted(carried_profiles().items()) if one["type"] == type and not one["abstract"]]
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
+        **({"supportedProfile": profiles} if profiles else {}),
         **({"documentation": f"Not to be searched by yet: {', '.join(withheld)}."} if withheld else {}),
         "interaction": [{"code": code} for code in codes],
         "versioning": "versioned",
@@ -106,7 +110,7 @@ def _resource(type: str, update_as_create: bool, withheld: Sequence[str]) -> dic
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
-    takes = ", ".join(f":{modifier}" for modifier in ("missing", *MODIFIERS.get(parameter.type, ())))
+    takes = ", ".join(f":{modifier}" for modifier in ("missing", *modifiers(parameter)))
     return {
         "name": parameter.code,
         "definition": parameter.url,

@@ -36,7 +36,7 @@ _TAKES = {
     "force-system-version": "canonical",
 }
 #: Asking for these and not getting them would be another expansion than was asked for.
-_NOT_DONE = ("context", "contextDirection", "date", "designation", "exclude-system", "system-version",
+NOT_DONE = ("context", "contextDirection", "date", "designation", "exclude-system", "system-version",
              "check-system-version", "force-system-version")  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def expansion(request: FhirRequest, repository: Repository, type: str, id: str |
     Flat unless `excludeNested` is false.  Raises NotFound, TooCostly, NotSupported, BadRequest.
     """
     asked = given(request, _TAKES)
-    for name in _NOT_DONE:
+    for name in NOT_DONE:
         if name in asked:
             raise NotSupported(f"`{name}` cannot be asked for here.")
     definition = read(which(asked, repository, id), repository.terminology)

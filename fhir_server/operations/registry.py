@@ -22,6 +22,7 @@ class Operation:
     A row: `POST …/$[name]` on each of its levels, and GET too where nothing is changed.
 
     definition: the canonical url of its OperationDefinition.  types: none at the level of the system alone.
+    refused: those of its parameters that cannot be asked for here.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Operation:
     levels: tuple[Level, ...]
     changes: bool
     handler: Handler
+    refused: tuple[str, ...] = ()
 
     def addresses(self) -> tuple[str, ...]:
         """Where it is called, as a client is told."""
@@ -44,12 +46,26 @@ _EVERY = tuple(TYPES)
 #: The same name may be there for several types.
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
-        "everything", f"{_STANDARD}Patient-everything", ("Patient",), ("instance",), False, everything.everything
+        "everything",
+        f"{_STANDARD}Patient-everything",
+        ("Patient",),
+        ("instance",),
+        False,
+        everything.everything,
+        refused=("_offset",),
     ),
     Operation("meta", f"{_STANDARD}Resource-meta", _EVERY, ("instance",), False, meta.meta),
     Operation("meta-add", f"{_STANDARD}Resource-meta-add", _EVERY, ("instance",), True, meta.add),
     Operation("meta-delete", f"{_STANDARD}Resource-meta-delete", _EVERY, ("instance",), True, meta.delete),
-    Operation("expand", f"{_STANDARD}ValueSet-expand", ("ValueSet",), ("type", "instance"), False, expand.expansion),
+    Operation(
+        "expand",
+        f"{_STANDARD}ValueSet-expand",
+        ("ValueSet",),
+        ("type", "instance"),
+        False,
+        expand.expansion,
+        refused=expand.NOT_DONE,
+    ),
     Operation(
         "validate-code",
         f"{_STANDARD}ValueSet-validate-code",
@@ -57,6 +73,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ("type", "instance"),
         False,
         validate_code.value_set,
+        refused=("context", "date"),
     ),
     Operation(
         "validate-code",
@@ -65,9 +82,18 @@ OPERATIONS: tuple[Operation, ...] = (
         ("type", "instance"),
         False,
         validate_code.code_system,
+        refused=("date",),
     ),
     Operation("validate", f"{_STANDARD}Resource-validate", _EVERY, ("type", "instance"), False, validate.validate),
-    Operation("lookup", f"{_STANDARD}CodeSystem-lookup", ("CodeSystem",), ("type",), False, lookup.lookup),
+    Operation(
+        "lookup",
+        f"{_STANDARD}CodeSystem-lookup",
+        ("CodeSystem",),
+        ("type",),
+        False,
+        lookup.lookup,
+        refused=("date",),
+    ),
     Operation(
         "subsumes", f"{_STANDARD}CodeSystem-subsumes", ("CodeSystem",), ("type", "instance"), False, subsumes.subsumes
     ),

@@ -158,7 +158,7 @@ def parameters(type: str) -> dict[str, Parameter]:
     TYPES[type]
     facts = {
         code: fact
-        for code, fact in {**_facts()["Resource"], **_facts().get(type, {})}.items()
+        for code, fact in {**published()["Resource"], **published().get(type, {})}.items()
         if fact["type"] in ANSWERED and fact.get("expression")
     }
     plain = {code: _parameter(type, code, fact) for code, fact in facts.items() if fact["type"] != "composite"}
@@ -190,7 +190,7 @@ def parts(type: str) -> dict[str, tuple[Walk, dict[str, tuple[Parameter, Walk]]]
     {element: (the walk to it, {field: (parameter, the walk on from it)})}
     """
     found: dict[str, tuple[Walk, dict[str, tuple[Parameter, Walk]]]] = {}
-    for code, fact in _facts().get(type, {}).items():
+    for code, fact in published().get(type, {}).items():
         if fact["type"] != "composite":
             continue
         walks = {_field(asked["expression"]): asked["expression"] for asked in fact["component"]}
@@ -219,7 +219,8 @@ def several_records(type: str) -> bool:
 
 
 @cache
-def _facts() -> dict[str, Any]:
+def published() -> dict[str, Any]:
+    """What is published of each parameter: {type: {code: {url, type, expression, target, component}}}."""
     found: dict[str, Any] = json.loads((carried("profiles") / "r4" / "search-parameters.json").read_bytes())
     for type, facts in json.loads((carried("profiles") / "guides" / "search-parameters.json").read_bytes()).items():
         found[type] = {**found.get(type, {}), **facts}

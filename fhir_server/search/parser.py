@@ -326,7 +326,7 @@ def contains(type: str) -> Expression:
 
 def _refuse_modifier(parameter: Parameter, modifier: str) -> None:
     """Raise BadRequest for a modifier that the parameter does not take, and say which it does."""
-    takes = ("not",) if parameter.code == "_id" else MODIFIERS.get(parameter.type, ())
+    takes = modifiers(parameter)
     if not modifier or modifier in takes or modifier in parameter.named:
         return
     offered = ", ".join(f":{one}" for one in ("missing", *takes, *parameter.named[:20]))
@@ -334,6 +334,11 @@ def _refuse_modifier(parameter: Parameter, modifier: str) -> None:
     raise BadRequest(
         f"`{parameter.code}` is a {parameter.type} parameter without `:{modifier}`{did_you}; it takes {offered}."
     )
+
+
+def modifiers(parameter: Parameter) -> tuple[str, ...]:
+    """The modifiers that the parameter takes besides `:missing` and the types that a reference is narrowed to."""
+    return ("not",) if parameter.code == "_id" else MODIFIERS.get(parameter.type, ())
 
 
 def _known(type: str, name: str, code: str) -> Parameter:

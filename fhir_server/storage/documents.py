@@ -7,7 +7,8 @@ A collection per resource type holds current versions, under the resource's own 
     updated     datetime, milliseconds
     body        the exact JSON bytes that are served
     depositor   who wrote this version, `Practitioner/123`; absent for the operator
-    origin      "server" on what the server itself wrote and nobody may change
+    origin      "server" on what the server itself wrote and nobody may change; "carried" on the conformance resources
+                that come along with it
     + the entry of search/index.py: owner, others, keys, dates, numbers, strings, near, parts, contained
 
 `_history` holds every version of every type, the current one too:
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 from fhir_server.search.expression import Entry
 
 HISTORY = "_history"
+CARRIED = "carried"
 CONDITIONAL = "_conditional"
 #: What the servers of one database know in common, a document each.
 SERVER = "_server"

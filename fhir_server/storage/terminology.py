@@ -1,5 +1,7 @@
 """Code systems and value sets in the store, and behind them those that are carried: one Source.
 
+Those that are carried stand in the store, too, to be read and found there; here they are not asked.
+
 Every question looks which versions there are, so that it is right after an update on every worker; what was read of a
 version is kept, in a cache with a bound.  R4: references.html#canonical
 """
@@ -19,6 +21,7 @@ from fhir_server.search.expression import Match
 from fhir_server.search.mongo import to_filter
 from fhir_server.search.types import uri
 from fhir_server.storage.concepts import StoredSystem
+from fhir_server.storage.documents import CARRIED
 from fhir_server.storage.store import Store, answering
 
 #: The bytes of resources that are kept read; in memory they are several times as large.
@@ -74,8 +77,10 @@ class StoredTerminology:
             return None
         query = to_filter(Match("url", uri.parse(_escaped(url))))
         with answering():
-            found = self._store.collection(type).find(query, {"version": 1}, max_time_ms=self._timeout)
-            keys = [(each["_id"], each["version"]) for each in found.limit(_MOST_VERSIONS)]
+            found = self._store.collection(type).find(query, {"version": 1, "origin": 1}, max_time_ms=self._timeout)
+            keys = [
+                (each["_id"], each["version"]) for each in found.limit(_MOST_VERSIONS) if each.get("origin") != CARRIED
+            ]
         read = [self._read(type, id, stored) for id, stored in keys]
         candidates = [each for each in read if each and (version is None or each.resource.get("version") == version)]
         return max(candidates, key=_rank, default=None)

@@ -45,7 +45,7 @@ def world(operator: Caller) -> None:
         if weights:
             operator.create(observation(id, **meta, hasMember=weights, effectiveDateTime=f"2025-01-{number + 1:02}"))
         participants = [{"actor": {"reference": one}, "status": "accepted"} for one in (reference, doctors[number % 2])]
-        operator.create({"resourceType": "Appointment", **meta, "status": "booked", "participant": participants})
+        operator.create({"resourceType": "Appointment", **meta, "status": "proposed", "participant": participants})
 
 
 QUESTIONS = [

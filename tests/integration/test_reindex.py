@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from fhir_server.app import create_app
 from fhir_server.config import Settings
 from fhir_server.fhir.outcome import BadRequest, Conflict
+from fhir_server.fhir.types import TYPES
 from fhir_server.search.index import VERSION
 from fhir_server.storage import reindex as module
 from fhir_server.storage.documents import HISTORY, SERVER
@@ -38,7 +39,7 @@ def prepared(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Served]:
 @pytest.fixture
 def own(prepared: Served) -> Served:
     """The same, new and empty."""
-    for name in ("Patient", "Observation", "Encounter", "AuditEvent", HISTORY):
+    for name in (*TYPES, HISTORY):
         prepared.database[name].delete_many({})
     prepared.database[SERVER].delete_many({"_id": {"$ne": "signing"}})
     return again(prepared)

@@ -103,3 +103,16 @@ def test_the_command_ends_with_1_where_there_is_an_error(tmp_path: Path) -> None
         for path in (good, bad)
     ]
     assert codes == [0, 1]
+
+
+def test_a_table_that_lies_among_resources_is_passed_over(tmp_path: Path) -> None:
+    """It is told that it was; named by itself, or being a resource that lost its type, it is an error"""
+    table = written(tmp_path / "table.json", {"codes": {}, "open": []})
+    written(tmp_path / "good.json", GOOD)
+    report, lines = checked(tmp_path)
+
+    assert (report.failed, report.checked, report.passed_over) == (False, 1, 1)
+    assert lines[0] == "1 passed over: no resource is in it."
+    assert checked(table)[0].failed
+    written(tmp_path / "lost.json", {name: value for name, value in GOOD.items() if name != "resourceType"})
+    assert checked(tmp_path)[0].counts["error"] == 1
