@@ -176,9 +176,9 @@ class _Draw:
         }
         return {key: value for key, value in found.items() if value}
 
-    def address(self, *uses: str) -> Resource:
+    def address(self, *, of_people: bool = True) -> Resource:
         found = {
-            "use": self.one(list(uses) or ["home", "work", "old"]),
+            "use": self.one(["home", "work", "old"] if of_people else ["work", "work", "old"]),
             "line": self.maybe([self.one(["3 rue de l'Église", "12 bis, allée des Érables"])]),
             "city": self.maybe(self.one(_CITIES), 0.9),
             "state": self.maybe("Doubs", 0.3),
@@ -211,6 +211,43 @@ def corpus(seed: int = 4001, patients: int = 24) -> list[Resource]:
         *(one for number in range(patients) for one in _care(draw, number)),
         *(one for number in range(patients) for one in _results(draw, number)),
         *(one for number in range(patients) for one in _papers(draw, number)),
+        *_seldom(),
+    ]
+
+
+def _seldom() -> list[Resource]:
+    """Series of samples, a patient within the resource, references to types not kept here, relative canonicals."""
+    samples = {"period": 10, "dimensions": 1, "factor": 0.5}
+    given = {
+        "sampled": {
+            "valueSampledData": {"origin": {"value": 2, "system": UCUM, "code": "g"}, **samples, "data": "4 E 10 U -2"}
+        },
+        "sampled-part": {
+            "component": [
+                {
+                    "code": {"coding": [{"system": LOINC, "code": "8480-6"}]},
+                    "valueSampledData": {"origin": {"value": 100}, **samples, "data": "20 40"},
+                }
+            ]
+        },
+        "not-sampled": {
+            "valueSampledData": {"origin": {"value": 0, "system": UCUM, "code": "g"}, **samples, "data": "E L U"}
+        },
+        "newborn": {
+            "contained": [{"resourceType": "Patient", "id": "child", "name": [{"family": "Núñez", "given": ["Inès"]}]}],
+            "subject": {"reference": "#child"},
+        },
+        "of-a-group": {"subject": {"reference": "Group/herd"}, "device": {"reference": "DeviceMetric/meter"}},
+    }
+    code = {"coding": [{"system": LOCAL, "code": "seldom"}]}
+    filled = {"resourceType": "QuestionnaireResponse", "status": "completed"}
+    return [
+        *(
+            {"resourceType": "Observation", "id": name, "status": "final", "code": code, **more}
+            for name, more in given.items()
+        ),
+        {**filled, "id": "of-here", "questionnaire": "Questionnaire/quest-0"},
+        {**filled, "id": "of-one-version", "questionnaire": "Questionnaire/quest-1|1.0"},
     ]
 
 
@@ -226,7 +263,7 @@ def _directory(draw: _Draw) -> list[Resource]:
                 type=draw.maybe([draw.concept(_KINDS)]),
                 name=draw.one(["Clinique de l'Étoile", "CHU Besançon", "Laboratoire Élan", "chu nîmes"]),
                 alias=draw.maybe(["L'Étoile"], 0.3),
-                address=draw.maybe([draw.address("work", "old")]),
+                address=draw.maybe([draw.address(of_people=False)]),
                 partOf={"reference": f"Organization/org-{number // 2}"} if number > 1 else None,
             )
         )

@@ -1,7 +1,8 @@
 """UCUM: what a unit is in base units, exactly, so that 5.4 g and 5400 mg are one value.  https://ucum.org/ucum
 
-The facts stand in profiles/ucum/units.json, read when first asked.  A mole is a number in UCUM, and a percentage too;
-arbitrary units, such as `[iU]`, are their own base.  R4: datatypes.html#Quantity
+The facts stand in profiles/ucum/units.json, read when first asked.  A percentage is a number; arbitrary units, such as
+`[iU]`, are their own base, and so is the mole here: to UCUM it is a number, but nobody who asks for less than 5 mmol/L
+means blood cells.  R4: datatypes.html#Quantity
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _table() -> _Table:
     read = orjson.loads((carried("profiles") / "ucum" / "units.json").read_bytes())
     return _Table(
         prefixes={prefix: Fraction(factor) for prefix, factor in read["prefixes"].items()},
-        base=tuple(read["base"]),
+        base=(*read["base"], "mol"),
         scales=frozenset(read["scales"]),
         metric=frozenset(read["metric"]),
         temperatures=read["temperatures"],

@@ -12,7 +12,7 @@ from fhir_server.fhir.outcome import BadRequest, FhirError, Forbidden
 from fhir_server.fhir.types import TYPES
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Match, any_of
-from fhir_server.search.parameters import Parameter, follow_types, parameters
+from fhir_server.search.parameters import Parameter, by_url, parameters
 from fhir_server.search.parser import naming
 from fhir_server.search.query import Include, referring
 from fhir_server.search.types.reference import ReferenceTest
@@ -59,17 +59,22 @@ def _referred(repository: Repository, sources: list[Stored], include: Include, r
         resource = json.parse(source.body or b"")
         for parameter in _followed(source.type, include.code):
             for type, value in parameter.values(resource):
-                if type == "Reference":
-                    found = references.parse(value.get("reference", ""), repository.base)
-                    if found.local and found.type in TYPES and include.target in ("", found.type):
-                        if found.version:
-                            versions[str(found.type), str(found.id), found.version] = None
-                        else:
-                            ids.setdefault(str(found.type), {})[str(found.id)] = None
-                elif isinstance(value, str):
+                written = value.get("reference", "") if type == "Reference" else value
+                if not isinstance(written, str):
+                    continue
+                url = written.partition("|")[0]
+                found = references.parse(url, repository.base)
+                if found.local:
+                    if found.type not in TYPES or include.target not in ("", found.type):
+                        continue
+                    if found.version:
+                        versions[str(found.type), str(found.id), found.version] = None
+                    else:
+                        ids.setdefault(str(found.type), {})[str(found.id)] = None
+                elif type != "Reference":
                     for target in parameter.targets:
                         if include.target in ("", target) and "url" in parameters(target):
-                            urls.setdefault(target, {})[value.partition("|")[0]] = None
+                            urls.setdefault(target, {})[url] = None
     _refuse_too_many(sum(map(len, ids.values())) + len(versions), room)
     brought = [stored for type, wanted in ids.items() for stored in repository.fetch(type, wanted)]
     for type, wanted in urls.items():
@@ -92,7 +97,7 @@ def _referring(repository: Repository, sources: list[Stored], include: Include, 
             targets = [one for one in sources if one.type in parameter.targets and include.target in ("", one.type)]
             if targets:
                 terms.append(naming(parameter, frozenset(one.reference for one in targets)))
-            if targets and "canonical" in follow_types(parameter.walk):
+            if targets and by_url(parameter):
                 urls = (json.parse(one.body or b"").get("url") for one in targets)
                 terms.append(Match(parameter.code, ReferenceTest(frozenset(url for url in urls if url))))
         if terms:

@@ -28,7 +28,7 @@ from fhir_server.search.types import date, near, number, quantity, reference, st
 
 #: Of the way in which entries are made: raised with every change after which the same resource, by the same definition
 #: of its parameters, would have another entry.  search/fingerprints.py
-VERSION = 1
+VERSION = 2
 #: Answered from the document itself, not from an index entry.
 OF_THE_DOCUMENT = frozenset({"_id", "_lastUpdated"})
 

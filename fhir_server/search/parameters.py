@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias
@@ -38,10 +38,13 @@ class Where:
     name: str
     value: str
 
-    def holds(self, found: Any) -> bool:
-        """Whether the value passes."""
+    def holds(self, found: Any, held: Mapping[str, str]) -> bool:
+        """Whether the value passes; held: the type of each contained resource, by the reference to it."""
         if self.name == "resolve()":
-            return f"{self.value}/" in found.get("reference", "") or found.get("type") == self.value
+            reference = found.get("reference", "")
+            if reference.startswith("#"):
+                return held.get(reference) == self.value
+            return f"{self.value}/" in reference or found.get("type") == self.value
         return isinstance(found, dict) and found.get(self.name) == self.value
 
 
@@ -65,6 +68,8 @@ class Parameter:
     """
     One search parameter of one type.
 
+    targets     the types kept here that it may refer to
+    named       every type that it may refer to: a resource elsewhere is referred to as one of this server would be
     repeated    the path can lead to several values
     record      it names the patient whose record the resource belongs to, and nothing else: a search by it is a search
                 in that record
@@ -79,6 +84,7 @@ class Parameter:
     url: str
     targets: tuple[str, ...]
     walk: Walk = dataclasses.field(repr=False, compare=False)
+    named: tuple[str, ...] = ()
     repeated: bool = False
     record: bool = False
     fields: tuple[str, ...] = ()
@@ -88,7 +94,10 @@ class Parameter:
 
     def values(self, resource: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """(FHIR type, value) of each value in the resource."""
-        return self.computed(resource) if self.computed else follow(self.walk, resource)
+        if self.computed:
+            return self.computed(resource)
+        contained = resource.get("contained", ())
+        return follow(self.walk, resource, {f"#{one.get('id')}": one.get("resourceType", "") for one in contained})
 
 
 def _deceased(patient: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -115,17 +124,20 @@ COMPUTED: dict[tuple[str, str], Computed] = {
 }
 
 
-def follow(walk: Walk, node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(FHIR type, value) of what stands at the end of the walk."""
+_NONE_HELD: Mapping[str, str] = {}
+
+
+def follow(walk: Walk, node: dict[str, Any], held: Mapping[str, str] = _NONE_HELD) -> Iterator[tuple[str, Any]]:
+    """(FHIR type, value) of what stands at the end of the walk; held: as in Where.holds."""
     for name, many, type, wheres, onward in walk:
         found = node.get(name)
         if found is None:
             continue
         for value in found if many else (found,):
-            if value is None or not all(where.holds(value) for where in wheres):
+            if value is None or not all(where.holds(value, held) for where in wheres):
                 continue
             if onward:
-                yield from follow(onward, value)
+                yield from follow(onward, value, held)
             else:
                 yield type, value
 
@@ -133,6 +145,11 @@ def follow(walk: Walk, node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def follow_types(walk: Walk) -> set[str]:
     """The FHIR types of what stands at the ends of the walk."""
     return {kind for _, _, type, _, onward in walk for kind in (follow_types(onward) if onward else {type})}
+
+
+def by_url(parameter: Parameter) -> bool:
+    """Whether it refers by canonical url.  One that is relative says `Type/id`, as a reference does."""
+    return not follow_types(parameter.walk).isdisjoint(("canonical", "uri"))
 
 
 @cache
@@ -212,7 +229,9 @@ def published() -> dict[str, Any]:
 
 def _parameter(type: str, code: str, fact: dict[str, Any]) -> Parameter:
     if (type, code) in COMPUTED:
-        return Parameter(code, fact["type"], fact["url"], _targets(fact), (), computed=COMPUTED[type, code])
+        return Parameter(
+            code, fact["type"], fact["url"], _targets(fact), (), _targets(fact), computed=COMPUTED[type, code]
+        )
     expressions = [_plain(part) for part in fact["expression"].split(" | ")]
     walk = tuple(step for path in expressions for step in compile_path(type, path))
     paths = {re.sub(r"\.where\(resolve\(\) is Patient\)$", "", path) for path in expressions}
@@ -222,6 +241,7 @@ def _parameter(type: str, code: str, fact: dict[str, Any]) -> Parameter:
         url=fact["url"],
         targets=_targets(fact),
         walk=walk,
+        named=_named(type, fact, expressions) if fact["type"] == "reference" else (),
         repeated=len(expressions) > 1 or _repeats(walk),
         record=fact["type"] == "reference" and paths == set(TYPES[type].patient),
         systems=_systems(type, expressions) if fact["type"] == "token" else frozenset(),
@@ -230,6 +250,19 @@ def _parameter(type: str, code: str, fact: dict[str, Any]) -> Parameter:
 
 def _targets(fact: dict[str, Any]) -> tuple[str, ...]:
     return tuple(target for target in fact.get("target", ()) if target in TYPES)
+
+
+def _named(type: str, fact: dict[str, Any], expressions: list[str]) -> tuple[str, ...]:
+    """The targets of the definition; of those not kept here, the ones that the elements there may refer to."""
+    allowed: set[str] = set()
+    for path in expressions:
+        resolved = re.search(r"\.where\(resolve\(\) is (\w+)\)$", path)
+        element = _element(type, path)
+        found = (resolved[1],) if resolved else element.targets if element else ()
+        if not found:
+            return tuple(fact.get("target", ()))
+        allowed.update(found)
+    return tuple(target for target in fact.get("target", ()) if target in TYPES or target in allowed)
 
 
 def _fields(one: Parameter, others: dict[str, Parameter]) -> tuple[str, ...]:
@@ -314,17 +347,23 @@ def _systems(type: str, expressions: list[str]) -> frozenset[str]:
     """The systems of the codes that are bound where the paths lead, if they lead to `code` elements."""
     found: set[str] = set()
     for path in expressions:
-        structure, element = type, None
-        for name in re.sub(r"\([^()]*(\(\))?[^()]*\)", "", path).split("."):
-            if name in ("as", "where"):
-                continue
-            element = definitions.structure(structure).get(name) if structure else None
-            structure = (element.structure or "") if element else ""
+        element = _element(type, path)
         if element and element.type == "code" and element.binding:
             found |= definitions.codes(element.binding).keys()
         elif element and element.type == "boolean":
             found.add(SPECIAL_VALUES)
     return frozenset(found)
+
+
+def _element(type: str, path: str) -> definitions.Element | None:
+    """The element that the path leads to; None for a choice of types."""
+    structure, element = type, None
+    for name in re.sub(r"\([^()]*(\(\))?[^()]*\)", "", path).split("."):
+        if name in ("as", "where"):
+            continue
+        element = definitions.structure(structure).get(name) if structure else None
+        structure = (element.structure or "") if element else ""
+    return element
 
 
 #: The system of `true` and `false`.  R4: search.html#token
@@ -377,8 +416,7 @@ def _walk(structure: str, steps: list[tuple[str, list[str], list[Where]]]) -> Wa
     walk: list[tuple[str, bool, str, tuple[Where, ...], Walk]] = []
     for element in elements:
         onward = _walk(element.structure, rest) if rest and element.structure else ()
-        # A series is no quantity to compare with.
-        if (onward or not rest) and element.type != "SampledData":
+        if onward or not rest:
             walk.append((element.name, element.many, element.type, tuple(wheres), onward))
     return tuple(walk)
 

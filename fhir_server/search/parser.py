@@ -263,7 +263,7 @@ class Reader:
             if "/" in text or ":" in text:
                 raise ValueError(f"with `:{modifier}` the value is an id alone")
             text = f"{modifier}/{text}"
-        return naming(parameter, reference.parse(text, parameter.targets, self.base).targets, field)
+        return naming(parameter, reference.parse(text, parameter.named, self.base).targets, field)
 
     def _composite(self, type: str, parameter: Parameter, text: str) -> Expression:
         """`code$value`, both of one and the same repetition.  R4: search.html#composite"""
@@ -327,10 +327,10 @@ def contains(type: str) -> Expression:
 def _refuse_modifier(parameter: Parameter, modifier: str) -> None:
     """Raise BadRequest for a modifier that the parameter does not take, and say which it does."""
     takes = modifiers(parameter)
-    if not modifier or modifier in takes or modifier in parameter.targets:
+    if not modifier or modifier in takes or modifier in parameter.named:
         return
-    offered = ", ".join(f":{one}" for one in ("missing", *takes, *parameter.targets[:20]))
-    did_you = meant(f":{modifier}", [f":{one}" for one in ("missing", *takes, *parameter.targets)])
+    offered = ", ".join(f":{one}" for one in ("missing", *takes, *parameter.named[:20]))
+    did_you = meant(f":{modifier}", [f":{one}" for one in ("missing", *takes, *parameter.named)])
     raise BadRequest(
         f"`{parameter.code}` is a {parameter.type} parameter without `:{modifier}`{did_you}; it takes {offered}."
     )

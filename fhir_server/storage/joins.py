@@ -31,7 +31,7 @@ from fhir_server.search.expression import (
     replace_joins,
 )
 from fhir_server.search.matcher import matches
-from fhir_server.search.parameters import Parameter, follow_types, parameters
+from fhir_server.search.parameters import Parameter, by_url, parameters
 from fhir_server.search.parser import naming
 from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
@@ -136,12 +136,9 @@ class Joins:
 
     def _targets(self, join: Refers, term: Expression, limit: int) -> list[str]:
         """What refers to one of the resources of the term, by reference or canonical."""
-        found: list[str] = []
-        kinds = follow_types(parameters(join.source)[join.code].walk)
-        if kinds - {"canonical"} or not kinds:
-            ids = self._source.ids(join.type, term, allowed=EVERYTHING, limit=limit)
-            found += [f"{join.type}/{id}" for id in ids]
-        if "canonical" in kinds and "url" in parameters(join.type):
+        ids = self._source.ids(join.type, term, allowed=EVERYTHING, limit=limit)
+        found = [f"{join.type}/{id}" for id in ids]
+        if by_url(parameters(join.source)[join.code]) and "url" in parameters(join.type):
             found += self._source.texts(join.type, _url(join.type), term, allowed=EVERYTHING, limit=limit)
         return found
 
@@ -186,7 +183,7 @@ class Joins:
             return naming(parameter, frozenset(found & texts)) if found else NOTHING
         parameter = parameters(join.type)[join.code]
         named = naming(parameter, frozenset(stored.reference for stored in batch))
-        if "canonical" in follow_types(parameter.walk):
+        if by_url(parameter):
             named_so = frozenset(url for stored in batch for url in _urls(stored))
             named = any_of(named, Match(join.code, ReferenceTest(named_so)))
         term = all_of(named, join.term)

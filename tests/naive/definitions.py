@@ -87,6 +87,8 @@ def _plain(expression: str) -> str:
 
 def found_by(parameter: Parameter, resource: Mapping[str, Any]) -> list[Any]:
     """What the parameter's path leads to in the resource; for a composite, the path of each repetition."""
+    if parameter.type == "date":
+        return [value for branch in parameter.expression.split(" | ") for value in _dates(branch, resource)]
     if parameter.type != "composite":
         return _evaluate(parameter.expression, resource)
     paths = []
@@ -101,6 +103,12 @@ def found_in_repetition(path: str, component: Component, resource: Mapping[str, 
     """What a part of a composite leads to in the repetition at `path`."""
     branches = component.expression.split(" | ")
     return [value for branch in branches for value in _evaluate(f"{path}.{branch}", resource)]
+
+
+def _dates(branch: str, resource: Mapping[str, Any]) -> list[Any]:
+    """What the path leads to, without the texts of a choice of types, though they may look like dates."""
+    texts = [] if "ofType(" in branch else _evaluate(f"{branch}.ofType(string)", resource)
+    return [value for value in _evaluate(branch, resource) if value not in texts]
 
 
 def _evaluate(expression: str, resource: Mapping[str, Any]) -> list[Any]:

@@ -162,7 +162,8 @@ class Records:
     def _led(self, held: Any, root: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         if isinstance(held, str):
             url, _, version = held.partition("|")
-            found = self._by_url.get(url)
+            where = values.local(url, self._base)
+            found = self.by_name.get(where.name) if where else self._by_url.get(url)
             return [(found, found)] if found and version in ("", found.get("version")) else []
         text = held.get("reference", "")
         if text.startswith("#"):

@@ -23,14 +23,15 @@ _ADDRESS_PARTS = ("text", "line", "city", "district", "state", "postalCode", "co
 _UNITS: dict[str, tuple[str, Decimal]] = {
     code: (kind, Decimal(factor))
     for kind, codes in {
+        "volume": {"L": "1", "dL": "0.1", "mL": "0.001", "ml": "0.001"},
         "mass": {"kg": "1000", "g": "1", "mg": "0.001", "ug": "0.000001"},
-        "length": {"m": "1", "cm": "0.01", "mm": "0.001"},
+        "length": {"m": "1", "cm": "0.01", "mm": "0.001", "[in_i]": "0.0254"},
         "time": {"s": "1", "min": "60", "h": "3600", "d": "86400", "wk": "604800", "mo": "2629800", "a": "31557600"},
         "mass concentration": {"g/L": "1", "g/dL": "10", "mg/dL": "0.01", "mg/L": "0.001"},
         "amount concentration": {"mol/L": "1", "mmol/L": "0.001", "umol/L": "0.000001"},
-        "pressure": {"mm[Hg]": "1", "cm[Hg]": "10"},
+        "pressure": {"Pa": "1", "kPa": "1000", "mm[Hg]": "133.322", "cm[Hg]": "1333.22"},
         "frequency": {"/min": "1", "/s": "60"},
-        "fraction": {"%": "0.01", "1": "1"},
+        "fraction": {"%": "0.01", "1": "1", "{score}": "1"},
         "temperature": {"Cel": "1"},
         "body mass index": {"kg/m2": "1"},
     }.items()
@@ -215,13 +216,16 @@ def quantity(value: Any, asked: str) -> bool:
 
 
 def _span(value: Mapping[str, Any], system: str, code: str) -> Span | None:
-    """The numbers that a Quantity or a Range stands for, in the measure that was asked for; None if in another."""
+    """The numbers of a Quantity, a Range or samples, in the measure that was asked for; None if in another."""
     if "low" in value or "high" in value:
         ends = [_span(value[end], system, code) if end in value else None for end in ("low", "high")]
         if any(end in value and found is None for end, found in zip(("low", "high"), ends, strict=True)):
             return None
         low, high = ends
         return Span(low.low if low else Decimal("-Infinity"), high.high if high else Decimal("Infinity"))
+    if "origin" in value:
+        bounds = _bounds(value)
+        return _span(bounds, system, code) if bounds else None
     if "value" not in value:
         return None
     factor = _factor(value, system, code)
@@ -229,8 +233,21 @@ def _span(value: Mapping[str, Any], system: str, code: str) -> Span | None:
         return None
     number = Decimal(str(value["value"])) * factor
     comparator = value.get("comparator", "")
-    least = Decimal("-Infinity") if comparator.startswith("<") else number
-    return Span(least, Decimal("Infinity") if comparator.startswith(">") else number)
+    if comparator.startswith("<"):
+        return Span(Decimal("-Infinity"), number if comparator == "<=" else number.next_minus())
+    if comparator.startswith(">"):
+        return Span(number if comparator == ">=" else number.next_plus(), Decimal("Infinity"))
+    return Span(number, number)
+
+
+def _bounds(sampled: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The Range of what was sampled; None where nothing was.  R4: datatypes.html#SampledData"""
+    samples = [Decimal(text) for text in sampled.get("data", "").split() if text not in ("E", "U", "L")]
+    if not samples:
+        return None
+    origin, factor = sampled["origin"], Decimal(str(sampled.get("factor", 1)))
+    found = [Decimal(str(origin["value"])) + sample * factor for sample in samples]
+    return {"low": {**origin, "value": min(found)}, "high": {**origin, "value": max(found)}}
 
 
 def _factor(value: Mapping[str, Any], system: str, code: str) -> Decimal | None:
@@ -254,9 +271,9 @@ def _holds(prefix: str, number: str, factor: Decimal, span: Span) -> bool:
     if prefix == "ne":
         return not inside
     if prefix in ("gt", "ge"):
-        return span.high > value or (prefix == "ge" and span.low == span.high == value)
+        return span.high > value or (prefix == "ge" and span.high == value)
     if prefix in ("lt", "le"):
-        return span.low < value or (prefix == "le" and span.low == span.high == value)
+        return span.low < value or (prefix == "le" and span.low == value)
     if prefix == "sa":
         return span.low > value
     if prefix == "eb":
@@ -276,12 +293,12 @@ def date(value: Any, asked: str, now: datetime) -> bool:
 
 
 def uri(value: str, asked: str, modifier: str | None) -> bool:
-    """R4: search.html#uri"""
+    """R4: search.html#uri, `:below` is "starts with", and `:above` its converse"""
     wanted = unescape(asked)
     if modifier == "below":
-        return value == wanted or value.startswith(wanted.rstrip("/") + "/")
+        return value.startswith(wanted)
     if modifier == "above":
-        return value == wanted or wanted.startswith(value.rstrip("/") + "/")
+        return wanted.startswith(value)
     return value == wanted
 
 

@@ -178,6 +178,17 @@ SEARCHES = {
         Observation?_security=https://hospital.example/codes|N
     """,
     "search.html#reference": """
+        Patient?_id=|pat-3
+        QuestionnaireResponse?questionnaire=Questionnaire/quest-0
+        QuestionnaireResponse?questionnaire=Questionnaire/quest-1|1.0
+        QuestionnaireResponse?questionnaire.version=0.0&_include=QuestionnaireResponse:questionnaire&_count=100
+        Questionnaire?_id=quest-0,quest-1&_revinclude=QuestionnaireResponse:questionnaire&_count=100
+        Questionnaire?_has:QuestionnaireResponse:questionnaire:_id=of-here
+        Observation?subject=Group/herd
+        Observation?subject=herd
+        Observation?subject:Group=herd
+        Observation?device=DeviceMetric/meter
+        Observation?device=meter
         Observation?subject=Patient/pat-1
         Observation?subject=pat-1
         Observation?subject:Patient=pat-1
@@ -338,6 +349,16 @@ SEARCHES = {
         Encounter?length=1.5|http://unitsofmeasure.org|h
         Encounter?length=ge2|http://unitsofmeasure.org|d
         Questionnaire?context-quantity=gt18|http://unitsofmeasure.org|a
+    """,
+    "datatypes.html#SampledData": """
+        Observation?value-quantity=gt6.9|http://unitsofmeasure.org|g&code=seldom
+        Observation?value-quantity=ge7|http://unitsofmeasure.org|g&code=seldom
+        Observation?value-quantity=lt1500|http://unitsofmeasure.org|mg&code=seldom
+        Observation?value-quantity:missing=false&code=seldom
+        Observation?component-value-quantity=ge120&code=seldom
+        Observation?component-value-quantity:missing=false&code=seldom
+        Observation?combo-value-quantity=sa100&code=seldom
+        Observation?combo-value-quantity=le7&code=seldom
     """,
     "search.html#uri": """
         Questionnaire?url=https://hospital.example/forms/1/intake
@@ -600,6 +621,11 @@ SEARCHES = {
         MedicationRequest?medication.code=http://snomed.info/sct|387207008
         MedicationRequest?medication.code:missing=false
         MedicationRequest?medication:Medication.code=D-01&status=active,completed
+        Observation?subject.family=nunez&code=seldom
+        Observation?patient.family=nunez&code=seldom
+        Observation?patient:Patient.name=ines&code=seldom
+        Observation?patient:missing=false&code=seldom
+        Observation?patient:missing=true&code=seldom
     """,
     "search.html#has": """
         Patient?_has:Observation:patient:code=http://loinc.org|29463-7

@@ -309,7 +309,7 @@ def test_near() -> None:
     [
         ("url", "http://acme.org/fhir/ValueSet/123", True),
         ("url:below", "http://acme.org/fhir/", True),
-        ("url:below", "http://acme.org/fhi", False),
+        ("url:below", "http://acme.org/fhi", True),
         ("url:above", "http://acme.org/fhir/ValueSet/123/_history/5", True),
         ("url:above", "http://acme.org/fhir", False),
         ("url", "http://acme.org/fhir", False),

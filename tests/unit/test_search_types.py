@@ -221,7 +221,7 @@ def test_a_text_that_is_too_long_once_it_is_folded_is_refused(modifier):
     """R4 search.html#errors: it could not be found, so that an answer without it would be wrong"""
     text = "\ufdfa" * 100
 
-    with pytest.raises(BadRequest, match="more than 200 characters"):
+    with pytest.raises(BadRequest, match=r"more than \d+ characters"):
         READER.term("Observation", f"value-string{modifier}", text)
 
 
@@ -252,3 +252,16 @@ def test_a_contained_resource_is_of_each_of_its_patients(patient):
 
     assert matches(READER.term("Appointment", "patient", patient), its_entry)
     assert not matches(READER.term("Appointment", "patient", "c"), its_entry)
+
+
+def test_a_string_is_found_by_a_long_beginning():
+    """R4 search.html#string: however long, as far as the first of its keys goes"""
+    text = "Un compte rendu " + "très détaillé " * 60
+    asked = text[:900]
+
+    assert found(
+        "DocumentReference", {"resourceType": "DocumentReference", "description": text}, ("description", asked)
+    )
+    assert not found(
+        "DocumentReference", {"resourceType": "DocumentReference", "description": text}, ("description", asked + "x")
+    )

@@ -27,7 +27,8 @@ class IdTest:
 
 
 def parse(text: str) -> IdTest:
-    """Read an id.  Raises ValueError."""
-    if not text:
+    """Read an id: a token without a system, and `|id` says so.  Raises ValueError."""
+    id = text.removeprefix("|")
+    if not id:
         raise ValueError("an empty value is not an id")
-    return IdTest(frozenset({text}))
+    return IdTest(frozenset({id}))

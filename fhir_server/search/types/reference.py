@@ -57,8 +57,8 @@ def parse(text: str, targets: tuple[str, ...], base: str = "") -> ReferenceTest:
         return ReferenceTest(frozenset({local}))
     if _ID.fullmatch(text):
         return ReferenceTest(frozenset(f"{target}/{text}" for target in targets))
-    if ":" in text:
-        return ReferenceTest(frozenset({text}))
+    if ":" in text or _LOCAL.fullmatch(local.partition("|")[0]):  # the latter: a canonical, relative and with a version
+        return ReferenceTest(frozenset({local if "|" in local else text}))
     raise ValueError(f"`{text}` is not a reference: id, Type/id or a url")
 
 

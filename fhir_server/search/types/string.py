@@ -16,9 +16,10 @@ from fhir_server.search.expression import Entry, Filter
 from fhir_server.search.keys import any_of_field
 from fhir_server.search.types.token import unescape
 
-#: A longer text is not looked for ...
+#: A longer text is not looked for within another ...
 LONGEST = 200
 #: ... so that a long one can be kept in keys of this length, each of which begins so long before the last one ends.
+#: What it begins with is in the first of them, and is looked for however long that is.
 LENGTH = 1_000
 _SPACE = re.compile(r"\s+")
 #: The parts of the types that a string parameter reads as several texts.
@@ -123,7 +124,7 @@ def parse_whole(text: str) -> WholeTest:
 
 def parse_contains(text: str) -> ContainsTest:
     """Read a text.  Raises ValueError if nothing of it is left to look for."""
-    return ContainsTest(_folded(text))
+    return ContainsTest(_folded(text, LONGEST))
 
 
 def parse_exact(text: str) -> ExactTest:
@@ -133,10 +134,10 @@ def parse_exact(text: str) -> ExactTest:
     return ExactTest(unescape(text))
 
 
-def _folded(text: str) -> str:
+def _folded(text: str, most: int = LENGTH - 1) -> str:
     folded = fold(unescape(text))
-    if len(folded) > LONGEST:
-        raise ValueError(f"a text of more than {LONGEST} characters is not looked for")
+    if len(folded) > most:
+        raise ValueError(f"a text of more than {most} characters is not looked for")
     if not folded:
         raise ValueError("an empty value matches nothing")
     return folded
