@@ -132,7 +132,7 @@ def _asked(type: str, code: str) -> str:
     if parameter.type == "composite":
         _, components = parameter.components[0]
         return "$".join(_asked(type, half.code) for half in components)
-    target = next(iter(parameter.targets), "Patient")
+    target = next(iter(parameter.named), "Patient")
     return f"{target}/none" if parameter.type == "reference" else SEARCHES[parameter.type]
 
 
