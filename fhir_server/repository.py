@@ -179,24 +179,31 @@ class Repository:
         after: Place | None = None,
         back: bool = False,
         beyond: bool = False,
+        served: bool = True,
         interaction: str = "search-type",
     ) -> list[Stored]:
         """
         Up to `limit` resources that match and may be seen, in order, from behind the place `after` on.
 
         back: from there towards the beginning, still in order.  beyond: one more at the far end, if there is one, to
-        tell that there are further pages; it is not to be served.
+        tell that there are further pages; it is not to be served.  served: False for whoever serves a part of what is
+        found, and says which part with `disclose`.
         """
         decision = self.decide(interaction, type)
         most = limit + 1 if beyond else limit
         if self._brought and not order and after is None and self._brought.asked == (type, where, most):
-            self._trail.disclose(self._brought.found[:limit])
-            return self._brought.found
+            found = self._brought.found
+            self.disclose(found[:limit] if served else ())
+            return found
         found = self._finder(where).find(
             type, where, allowed=decision.where, limit=most, order=order, after=after, back=back
         )
-        self._trail.disclose(found[-limit:] if back and limit else found[:limit])
+        self.disclose(() if not served else found[-limit:] if back and limit else found[:limit])
         return found
+
+    def disclose(self, found: Iterable[Stored]) -> None:
+        """Note that these versions leave the server."""
+        self._trail.disclose(found)
 
     def count(self, type: str, where: Expression, *, exactly: bool = False) -> int | None:
         """How many match and may be seen; None when that is more than are counted unless it is asked for exactly."""
@@ -212,13 +219,11 @@ class Repository:
 
     def fetch(self, type: str, ids: Iterable[str]) -> list[Stored]:
         """Those of these resources that may be seen, by the actor's rules for the type; none without a scope for it."""
-        ids = tuple(dict.fromkeys(ids))
+        wanted = frozenset(ids)
+        if not wanted:
+            return []
         try:
-            return (
-                self.search(type, Match("_id", IdTest(frozenset(ids))), limit=len(ids), interaction="read")
-                if ids
-                else []
-            )
+            return self.search(type, Match("_id", IdTest(wanted)), limit=len(wanted), interaction="read")
         except Forbidden:
             return []
 

@@ -11,7 +11,7 @@ from fhir_server.fhir import json, references
 from fhir_server.fhir.outcome import BadRequest, FhirError, Forbidden
 from fhir_server.fhir.types import TYPES
 from fhir_server.repository import Repository
-from fhir_server.search.expression import Match, any_of
+from fhir_server.search.expression import Expression, Match, any_of
 from fhir_server.search.parameters import Parameter, by_url, parameters
 from fhir_server.search.parser import naming
 from fhir_server.search.query import Include, referring
@@ -105,9 +105,9 @@ def _referring(repository: Repository, sources: list[Stored], include: Include, 
     return brought
 
 
-def _searched(repository: Repository, type: str, where: object, room: int) -> list[Stored]:
+def _searched(repository: Repository, type: str, where: Expression, room: int) -> list[Stored]:
     try:
-        found = repository.search(type, where, limit=room + 1)  # type: ignore[arg-type]
+        found = repository.search(type, where, limit=room + 1)
     except Forbidden:  # no scope of the token reaches this type
         return []
     _refuse_too_many(len(found), room)

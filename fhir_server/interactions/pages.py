@@ -67,17 +67,20 @@ def page(
         # Without an order the types come one behind the other, and what is full needs no more of them.
         room = limit if order else limit - len(found)
         after = _place(type, start, types, order)
-        part = repository.search(type, wheres[type], limit=room, order=order, after=after, back=back, beyond=True)
+        # What is merged is cut afterwards: not all that each type finds is served.
+        part = repository.search(
+            type, wheres[type], limit=room, order=order, after=after, back=back, beyond=True, served=False
+        )
         found = [*part, *found] if back else [*found, *part]
         if not order and len(found) > limit:
             break
     if order and len(types) > 1:
         found.sort(key=cmp_to_key(_comparison(order, list(wheres))))
     more = len(found) > limit
+    found = found[-limit:] if back else found[:limit]
+    repository.disclose(found)
     if back:
-        found = found[-limit:]
         return Page(found, more, True, seen - len(found))
-    found = found[:limit]
     return Page(found, start is not None, more and (most is None or seen + limit < most), seen)
 
 

@@ -112,7 +112,7 @@ def _search(
     total: int | None = len(found.stored) if not found.after and not found.before else None
     if total is None and total_asked != "none":
         total = _at_most(_total(repository, wheres, exactly=total_asked == "accurate"), most)
-    entries = [one for stored in found.stored for one in _entries(request, asked, stored, subset)]
+    entries = [one for stored in found.stored for one in _entries(repository, asked, stored, subset)]
     for stored in included(repository, found.stored, asked.includes):
         entries.append(search_entry(f"{request.base}/{stored.reference}", served(stored.body, subset), "include"))
     if asked.dropped:
@@ -263,17 +263,18 @@ def _containers(asked: _Asked, repository: Repository) -> dict[str, Expression]:
     return wheres
 
 
-def _entries(request: FhirRequest, asked: _Asked, stored: Stored, subset: Subset | None) -> list[dict[str, Any]]:
+def _entries(repository: Repository, asked: _Asked, stored: Stored, subset: Subset | None) -> list[dict[str, Any]]:
     """The entries of one match: itself, or with `_containedType=contained` what it holds that matches."""
-    url = f"{request.base}/{stored.reference}"
+    url = f"{repository.base}/{stored.reference}"
     if single(asked.applied, "_contained") in (None, "false") or single(asked.applied, "_containedType") != "contained":
         return [search_entry(url, served(stored.body, subset))]
     [(type, where)] = asked.wheres.items()
     resource = json.parse(stored.body or b"")
+    base, zone = repository.base, repository.reader().zone
     found = []
-    if stored.type == type and matches(where, {**stored.entry, **entry(type, resource, base=request.base)}):
+    if stored.type == type and matches(where, {**stored.entry, **entry(type, resource, base=base, zone=zone)}):
         found.append(search_entry(url, served(stored.body, subset)))
-    for held, its_entry in contained_entries(stored.type, resource, base=request.base):
+    for held, its_entry in contained_entries(stored.type, resource, base=base, zone=zone):
         if its_entry["type"] == type and matches(where, its_entry):
             found.append(search_entry(f"{url}#{held.get('id')}", subset.of(held) if subset else held))
     return found

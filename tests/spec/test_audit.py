@@ -6,6 +6,7 @@ R4: auditevent.html; IHE BALP: "one AuditEvent is created for every Patient iden
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -462,3 +463,26 @@ def test_patients_are_named_in_what_is_made_for_them(served: Served, operator: C
     """R4 auditevent.html: the Patient itself is its own patient, named once"""
     answer = operator("POST", "Patient", patient())
     assert _versions(only(served, answer)) == [f"Patient/{answer.json['id']}/_history/1"]
+
+
+def test_what_a_merged_page_leaves_out_is_not_disclosed(served: Served, operator: Caller) -> None:
+    """IHE BALP: the record lists what left the server; of several types sorted together, that is the page alone"""
+    tag = {"system": "urn:merged", "code": secrets.token_hex(4)}
+    for _ in range(2):
+        owner = operator.create(patient(meta={"tag": [tag]}))
+        operator.create(observation(owner.partition("/")[2], meta={"tag": [tag]}))
+    name = secrets.token_hex(8)
+
+    page = operator.get(
+        f"?_type=Patient,Observation&_tag=urn:merged|{tag['code']}&_sort=-_lastUpdated&_count=1", X_Request_Id=name
+    )
+
+    (served_one,) = (f"{e['resource']['resourceType']}/{e['resource']['id']}" for e in page["entry"])
+    events = list(served.database["AuditEvent"].find({"keys": f"entity:identifier={name}"}))
+    versions = {
+        entity["what"]["reference"].partition("/_history/")[0]
+        for event in events
+        for entity in json.loads(event["body"])["entity"]
+        if "/_history/" in entity.get("what", {}).get("reference", "")
+    }
+    assert versions == {served_one}
