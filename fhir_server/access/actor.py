@@ -8,6 +8,7 @@ from typing import Literal
 from fhir_server.access.scopes import Scope
 
 Mode = Literal["normal", "bris_de_glace", "centre_15"]
+Relation = Literal["self", "legal-representative", "caregiver"]
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,18 @@ class Actor:
     """
     The holder of an access token.
 
-    kind        operator: a token made on the server's own command line; patient, professional, or backend
-    patient     id of the patient in context, if any
+    kind          operator: a token made on the server's own command line; patient (the holder, or who acts for the
+                  holder), professional, or backend
+    patient       id of the patient in context, if any: for a person, whose record it is
     practitioner  id of the professional who is signed in, if any
-    reason      why, where the mode asks for it
+    reason        why, where the mode asks for it
+    person        the resource of who is signed in, where it is not said by the two above: `RelatedPerson/…`
+    relation      in what capacity a person opens the record of `patient`
+    role, organization      `PractitionerRole/…`, `Organization/…` that the professional, or the backend, acts for
+    profession, specialty   codes of TRE_G15 and TRE_R38, as the identity provider asserts them
+    regulator     whether the identity provider asserts the right to regulate calls (SAMU-Centre 15)
+    secret        a session kept secret from the legal representatives of a minor
+    software      the name of the app, for who reads the record of accesses
     """
 
     kind: Literal["operator", "patient", "professional", "backend"]
@@ -30,10 +39,21 @@ class Actor:
     reason: str | None = None
     client_id: str | None = None
     token_id: str | None = None
+    person: str | None = None
+    relation: Relation | None = None
+    role: str | None = None
+    organization: str | None = None
+    profession: str | None = None
+    specialty: str | None = None
+    regulator: bool = False
+    secret: bool = False
+    software: str | None = None
 
     @property
     def reference(self) -> str | None:
         """The resource that stands for the actor, `Practitioner/123`."""
+        if self.person:
+            return self.person
         if self.practitioner:
             return f"Practitioner/{self.practitioner}"
         return f"Patient/{self.patient}" if self.patient else None

@@ -1,4 +1,5 @@
-"""What the pages say, in each language: one catalogue per language, `catalogues/[language].json`, with the same keys.
+"""What the pages say, in each language: one catalogue per language, a file per page, `catalogues/[language]/[page].json`, with
+the same keys in each language.
 
 Templates and scripts read the same catalogue.  `docs/decisions/0006-words-of-the-pages.md` says why it is plain JSON.
 """
@@ -30,6 +31,5 @@ def language_of(asked: str | None, accepted: LanguageAccept) -> str:
 @cache
 def words(language: str) -> dict[str, dict[str, Any]]:
     """The catalogue of a language: by page, then by key."""
-    path = Path(__file__).with_name("catalogues") / f"{language}.json"
-    found: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
-    return found
+    folder = Path(__file__).with_name("catalogues") / language
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
