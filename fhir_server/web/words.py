@@ -1,5 +1,4 @@
-"""What the pages say, in each language: one catalogue per language, a file per page, `catalogues/[language]/[page].json`, with
-the same keys in each language.
+"""What the pages say, in each language: a file per page, `catalogues/[language]/[page].json`, the same keys in each.
 
 Templates and scripts read the same catalogue.  `docs/decisions/0006-words-of-the-pages.md` says why it is plain JSON.
 """
