@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.message import EmailMessage
-from email.utils import format_datetime, make_msgid
+from email.utils import format_datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import structlog
@@ -93,7 +93,7 @@ def by_smtp(url: str, sender: str, clock: Callable[[], datetime]) -> Send:
         email["From"], email["To"], email["Subject"] = sender, message.to, message.subject
         email["Date"] = format_datetime(clock())
         # The same for each try: a mailbox may leave out the second.
-        email["Message-ID"] = make_msgid(message.id, sender.rpartition("@")[2].rstrip(">") or None)
+        email["Message-ID"] = f"<{message.id}@{sender.rpartition('@')[2].rstrip('>')}>"
         email["Auto-Submitted"] = "auto-generated"
         email.set_content(message.text)
         with _connected(parts) as server:
