@@ -24,7 +24,6 @@ from fhir_server.search.parser import MODIFIERS, modifiers
 from fhir_server.search.query import referring
 from fhir_server.validation.profiles import carried_profiles
 
-
 _SECURITY = {
     "cors": True,
     "service": [
