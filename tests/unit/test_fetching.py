@@ -283,16 +283,15 @@ def _serving(
     listener.settimeout(5)
 
     def serve() -> None:
-        with suppress(OSError):
-            with _accepted(listener, certificate) as caller:
-                if not at_once:
-                    caller.recv(4096)
-                caller.sendall(answer)
-                while drip:
-                    time.sleep(0.02)
-                    caller.sendall(drip)
-                caller.shutdown(socket.SHUT_WR)
+        with suppress(OSError), _accepted(listener, certificate) as caller:
+            if not at_once:
                 caller.recv(4096)
+            caller.sendall(answer)
+            while drip:
+                time.sleep(0.02)
+                caller.sendall(drip)
+            caller.shutdown(socket.SHUT_WR)
+            caller.recv(4096)
 
     thread = threading.Thread(target=serve)
     thread.start()
