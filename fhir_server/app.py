@@ -38,6 +38,7 @@ from fhir_server.smart import cors, fetching, metadata
 from fhir_server.smart import server as authorization
 from fhir_server.smart.authorization import AuthorizationError
 from fhir_server.smart.grounds import Grounds
+from fhir_server.smart.limiting import Limits
 from fhir_server.smart.recording import Recording
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
@@ -237,6 +238,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str) -> authoriza
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        limits=Limits(database),
     )
 
 
