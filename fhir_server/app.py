@@ -239,6 +239,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str) -> authoriza
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
         limits=Limits(database),
+        fetch_private=settings.fetch_private,
     )
 
 

@@ -92,6 +92,10 @@ def blueprint(
     def introspect() -> Response:
         return server.respond(smart.introspection)
 
+    @oauth.post("/oauth/register")
+    def register() -> Response:
+        return server.respond(lambda asked: smart.registration(asked, request.get_data(cache=False)))
+
     @oauth.route("/oauth/userinfo", methods=["GET", "POST"])
     def userinfo() -> Response:
         found = _bearer(smart)

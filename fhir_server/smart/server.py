@@ -39,6 +39,7 @@ from fhir_server.smart.launches import Launches
 from fhir_server.smart.limiting import Limits
 from fhir_server.smart.metadata import Metadata
 from fhir_server.smart.refresh import Families
+from fhir_server.smart.registration import Invitations, Registration
 from fhir_server.smart.requests import Requests
 from fhir_server.smart.revocation import Revocation
 from fhir_server.smart.sessions import Sessions
@@ -63,6 +64,7 @@ class Kept:
     families: Families
     assertions: Assertions
     proofs: Proofs
+    invitations: Invitations
 
     def prepare(self) -> None:
         """Make the indexes: one of each kind, before the server starts."""
@@ -122,6 +124,7 @@ def kept(
         families=families,
         assertions=Assertions(database, clock, audiences=audiences, key_sets=KeySets(clock, fetch)),
         proofs=Proofs(database, clock),
+        invitations=Invitations(database, clock),
     )
 
 
@@ -137,6 +140,7 @@ class Smart:
     oauth: AuthorizationServer
     revocation: Revocation
     introspection: Introspection
+    registration: Registration
     record: Callable[..., None]
 
     def authenticate(self, token: str, foresee: Callable[[Actor | None], Ahead | None]) -> tuple[Actor, Brought | None]:
@@ -154,6 +158,7 @@ def smart(
     record: Callable[..., None],
     in_standing: Callable[[Grounds], bool],
     limits: Limits,
+    fetch_private: bool = False,
 ) -> Smart:
     """
     The authorization server over what is kept.
@@ -162,6 +167,7 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
+    fetch_private whether clients may be registered with keys at a private address
     """
     identity = Identity(issuer, kept.keys, clock)
     issuing = Issuer(
@@ -198,6 +204,7 @@ def smart(
         oauth=AuthorizationServer(issuer, kept, issuing, authentication),
         revocation=Revocation(kept.tokens, kept.families, authentication),
         introspection=Introspection(issuer, kept.tokens, kept.families, authentication, limits),
+        registration=Registration(kept.clients, kept.invitations, record, clock, private=fetch_private),
         record=record,
     )
 
