@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pymongo
 from flask import Flask, Response, jsonify, request
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 
@@ -30,12 +31,15 @@ from fhir_server.loading import carried
 from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
+from fhir_server.smart import brands, public
+from fhir_server.smart.clients import Clients
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
+from fhir_server.web import demo_apps
 from fhir_server.web import pages as web
 
 Clock = Callable[[], datetime]
@@ -74,10 +78,12 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
         demands.read(settings.demanded_profiles)
     except ValueError as error:
         raise ConfigError(f"FHIR_SERVER_DEMANDED_PROFILES: {error}.") from None
+    brands.of(settings, (base or base_of(client, settings)).removesuffix("/fhir"))
     store = store_of(client, settings)
     store.prepare()
     concepts.prepare(store.database)
     Tokens(store.database, now).prepare()
+    Clients(store.database, now).prepare()
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -134,11 +140,13 @@ def create_app(
     *,
     clock: Clock = now,
     token_command: str | None = None,
+    demo: bool = False,
 ) -> Flask:
     """
     The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
 
     token_command: what to type for an access token, where the pages may say so.
+    demo: whether the pages of the demonstration are there, too.
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
@@ -185,6 +193,9 @@ def create_app(
         url_prefix="/fhir",
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
+    _public(app, around.store.database, settings, base_url, clock)
+    if demo:
+        app.register_blueprint(demo_apps.blueprint(base_url=base_url), url_prefix="/demo")
     _health(app, client)
     app.register_error_handler(HTTPException, _refused)
     return app
@@ -196,6 +207,12 @@ def smart_configuration() -> dict[str, Any]:
         "scopes_supported": ["patient/*.cruds", "user/*.cruds", "system/*.cruds"],
         "capabilities": ["permission-v1", "permission-v2", "permission-patient", "permission-user"],
     }
+
+
+def _public(app: Flask, database: Database, settings: Settings, base_url: str, clock: Clock) -> None:
+    resources = brands.of(settings, base_url)
+    bundle = brands.bundle(resources, base_url, brands.changed(database, resources, clock()))
+    app.register_blueprint(public.blueprint(brands=bundle, clients=Clients(database, clock)))
 
 
 def _health(app: Flask, client: MongoClient) -> None:

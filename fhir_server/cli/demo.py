@@ -14,7 +14,7 @@ from rich.console import Console
 from fhir_server import app
 from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
-from fhir_server.cli import load
+from fhir_server.cli import load, sandbox
 from fhir_server.cli.arguments import add_data_dir, port
 from fhir_server.cli.serve import serve
 from fhir_server.config import Settings, carried
@@ -41,12 +41,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     def before(base_url: str, uri: str) -> None:
         with connect(uri) as client:
             load.load(client, settings, [carried("seed_data") / "bundles"], base=f"{base_url}/fhir", quiet=True)
+            sandbox.register(client[settings.mongodb_database], base_url, arguments.data_dir)
 
     def welcome(base_url: str, uri: str) -> None:
         with connect(uri) as client:
             _welcome(Store(client, settings.mongodb_database), base_url)
 
-    serve(arguments, settings, before=before, welcome=welcome, token_command=_token_command(arguments))
+    serve(arguments, settings, before=before, welcome=welcome, token_command=_token_command(arguments), demo=True)
 
 
 def _token_command(arguments: argparse.Namespace) -> str:
