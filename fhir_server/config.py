@@ -71,6 +71,12 @@ def _database(text: str) -> str:
     return text
 
 
+def _long(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("expected 32 characters or more, from a random source")
+    return text
+
+
 SETTINGS = (
     Setting(
         "mongodb_uri",
@@ -97,6 +103,8 @@ SETTINGS = (
     Setting(
         "brands", str, None, "File with a brand bundle of your own (SMART: brands.html), instead of the two above."
     ),
+    Setting("sealing_key", _long, None, "Encrypts the signing keys in the database, where they otherwise stand open."),
+    Setting("fetch_private", _flag, False, "Fetch the keys of clients from private addresses and by plain http too."),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
 
@@ -121,6 +129,8 @@ class Settings:
     brand_name: str = "fhir-server"
     brand_website: str | None = None
     brands: str | None = None
+    sealing_key: str | None = None
+    fetch_private: bool = False
     log_level: str = "INFO"
 
 

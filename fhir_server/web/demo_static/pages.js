@@ -52,6 +52,7 @@ export function fail(error) {
 
 /** The journal: each call that was made, by its path. */
 export function tell() {
+  at("journal").parentElement.hidden = !journal().length;
   at("journal").replaceChildren(
     ...journal().map(({ method, path, status }) =>
       element("li", {}, element("b", {}, method), " ", element("code", {}, path), " ", element("span", { class: status < 400 || status === "→" ? "good" : "bad" }, String(status))),
@@ -61,8 +62,9 @@ export function tell() {
 
 // --- names and dates -------------------------------------------------------------------------------------------------
 
+/** A FHIR date as a person writes it; a time is told as it is in France, where things happen. */
 export const date = (text, style = { day: "numeric", month: "long", year: "numeric" }) =>
-  new Intl.DateTimeFormat(language, text.length > 10 ? style : { ...style, timeZone: "UTC" }).format(new Date(text));
+  new Intl.DateTimeFormat(language, { ...style, timeZone: text.length > 10 ? "Europe/Paris" : "UTC" }).format(new Date(text));
 
 export const number = (value) => value.toLocaleString(language, { maximumFractionDigits: 2 });
 

@@ -8,11 +8,12 @@ import { arrive, authorize, claims, fhir, leave, post, session } from "../smart.
 import { age, at, called, date, element, fail, found, language, nameOf, say, settings, show, tell, translate, words } from "../pages.js";
 
 const INS = /^urn:oid:1\.2\.250\.1\.213\.1\.4\.(8|10|11|12)$/;
+/** The sections of the medical profile: in which order, and what of each resource is shown. */
 const PROFILE = {
-  AllergyIntolerance: ["patient", ({ code, criticality }) => [called(code), words[`criticality_${criticality}`]]],
-  Condition: ["patient", ({ code, onsetDateTime }) => [called(code), onsetDateTime?.slice(0, 4)]],
-  MedicationStatement: ["patient", ({ medicationCodeableConcept, dosage }) => [called(medicationCodeableConcept), dosage?.[0]?.text]],
-  Immunization: ["patient", ({ vaccineCode, occurrenceDateTime }) => [called(vaccineCode), occurrenceDateTime?.slice(0, 4)]],
+  AllergyIntolerance: ["-date", ({ code, criticality }) => [called(code), words[`criticality_${criticality}`]]],
+  Condition: ["-onset-date", ({ code, onsetDateTime }) => [called(code), onsetDateTime?.slice(0, 4)]],
+  MedicationStatement: ["-effective", ({ medicationCodeableConcept, dosage }) => [called(medicationCodeableConcept), dosage?.[0]?.text]],
+  Immunization: ["-date", ({ vaccineCode, occurrenceDateTime }) => [called(vaccineCode), occurrenceDateTime?.slice(0, 4)]],
 };
 const here = new URL("./", location.href).href;
 const mode = () => ["bris_de_glace", "centre_15"].find((name) => session().scope.split(" ").includes(`__${name}`)) ?? "normal";
@@ -39,7 +40,7 @@ async function open() {
     part(() => fhir(`Patient/${patient}`)),
     part(() => fhir("DocumentReference", { patient, _sort: "-date", _count: 40 }).then(found)),
     part(() => fhir("Encounter", { patient, _sort: "-date", _count: 20 }).then(found)),
-    ...Object.entries(PROFILE).map(([type, [by]]) => part(() => fhir(type, { [by]: patient, _count: 40 }).then(found))),
+    ...Object.entries(PROFILE).map(([type, [_sort]]) => part(() => fhir(type, { patient, _sort, _count: 40 }).then(found))),
   ]);
   banner(person);
   note("documents", documents);
@@ -63,13 +64,16 @@ async function part(read) {
 
 /** Who the patient is, and how the record was opened: both in sight as long as it is open. */
 function banner(person) {
-  const name = person?.name?.find(({ use }) => use === "official") ?? person?.name?.[0];
-  at("name").textContent = name ? `${name.family?.toUpperCase() ?? ""} ${name.given?.join(" ") ?? ""}` : words.someone;
+  const named = (use) => person?.name?.find((name) => name.use === use);
+  const birth = named("official") ?? person?.name?.[0];
+  const used = named("usual")?.family;
+  at("name").textContent = birth ? `${birth.family?.toUpperCase() ?? ""} ${birth.given?.[0] ?? ""}` : words.someone;
+  at("used").textContent = used && used !== birth.family ? say("used_name", { name: used.toUpperCase() }) : "";
   at("identity").textContent = person
     ? say("born", { gender: words[`gender_${person.gender}`] ?? "", date: date(person.birthDate), age: age(person.birthDate) })
     : "";
   const ins = person?.identifier?.find(({ system }) => INS.test(system));
-  at("ins").textContent = ins ? say("ins", { value: ins.value }) : "";
+  at("ins").textContent = ins ? say("ins", { value: ins.value.replace(/^(.)(..)(..)(..)(...)(...)/, "$1 $2 $3 $4 $5 $6 ") }) : "";
   at("banner").dataset.mode = mode();
   at("mode").textContent = words[mode()];
   at("banner").hidden = session().need_patient_banner === false; // then somebody else shows who the patient is
@@ -122,6 +126,7 @@ function section(type, items) {
 // --- EHR launch ------------------------------------------------------------------------------------------------------
 
 function choose(encounters) {
+  at("apps").hidden = mode() !== "normal"; // an emergency access is for who asked for it
   at("encounter-label").hidden = !encounters.length;
   const label = ({ type, period }) => [period?.start && date(period.start), called(type?.[0])].filter(Boolean).join(" · ");
   at("encounter").replaceChildren(
