@@ -21,6 +21,7 @@ from fhir_server import audit
 from fhir_server.access import Actor
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
+from fhir_server.demo import psc as demo_psc
 from fhir_server.fhir.outcome import FhirError, NotFound
 from fhir_server.fhir.terminology.carried import carried_terminologies
 from fhir_server.interactions import conformance
@@ -30,6 +31,10 @@ from fhir_server.loading import carried
 from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
+from fhir_server.smart import psc
+from fhir_server.smart.directory import Directory
+from fhir_server.smart.requests import Requests
+from fhir_server.smart.sessions import Cookie, Sessions
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
@@ -37,6 +42,7 @@ from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
 from fhir_server.web import pages as web
+from fhir_server.web import psc as web_psc
 
 Clock = Callable[[], datetime]
 
@@ -78,6 +84,8 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     store.prepare()
     concepts.prepare(store.database)
     Tokens(store.database, now).prepare()
+    psc.prepare(store.database)
+    psc.provider_of(settings)
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -134,10 +142,12 @@ def create_app(
     *,
     clock: Clock = now,
     token_command: str | None = None,
+    demo: bool = False,
 ) -> Flask:
     """
     The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
 
+    demo: with the stand-ins of the demonstration.
     token_command: what to type for an access token, where the pages may say so.
     """
     base = f"{base_url}/fhir"
@@ -185,9 +195,33 @@ def create_app(
         url_prefix="/fhir",
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
+    _professionals(app, around, settings, base_url, demo=demo)
     _health(app, client)
     app.register_error_handler(HTTPException, _refused)
     return app
+
+
+def _professionals(app: Flask, around: Surroundings, settings: Settings, base_url: str, *, demo: bool) -> None:
+    """How professionals sign in: with Pro Santé Connect, or its stand-in."""
+    database, clock = around.store.database, around.clock
+    provider = demo_psc.provider(database, base_url) if demo else psc.provider_of(settings)
+    callback = f"{base_url}{web_psc.CALLBACK}"
+    requests = Requests(database, clock)
+    app.register_blueprint(
+        web_psc.blueprint(
+            web_psc.SigningIn(
+                psc=psc.ProSanteConnect(provider, database, clock, callback=callback) if provider else None,
+                sessions=Sessions(database, clock),
+                cookie=Cookie.of(base_url),
+                directory=Directory(around),
+                asked=lambda id, session: requests.find(id, session.id),
+                base_url=base_url,
+            )
+        )
+    )
+    if demo:
+        stand_in = demo_psc.blueprint(app, database, base_url, clock, callback=callback, after_logout=f"{base_url}/")
+        app.register_blueprint(stand_in, url_prefix=demo_psc.PATH)
 
 
 def smart_configuration() -> dict[str, Any]:

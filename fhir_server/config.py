@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,6 +92,9 @@ SETTINGS = (
     Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
+    Setting("psc_issuer", _url, None, "The Pro Santé Connect that professionals sign in with; without it they cannot."),
+    Setting("psc_client_id", str, None, "How this server is known there."),
+    Setting("psc_client_secret", str, None, "Its secret there."),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
 
@@ -113,6 +116,9 @@ class Settings:
     check_references: bool = False
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
+    psc_issuer: str | None = None
+    psc_client_id: str | None = None
+    psc_client_secret: str | None = field(default=None, repr=False)
     log_level: str = "INFO"
 
 

@@ -18,6 +18,7 @@ from fhir_server.cli import load
 from fhir_server.cli.arguments import add_data_dir, port
 from fhir_server.cli.serve import serve
 from fhir_server.config import Settings, carried
+from fhir_server.demo import psc
 from fhir_server.fhir import json
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage.connection import connect
@@ -41,12 +42,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     def before(base_url: str, uri: str) -> None:
         with connect(uri) as client:
             load.load(client, settings, [carried("seed_data") / "bundles"], base=f"{base_url}/fhir", quiet=True)
+            psc.prepare(client[settings.mongodb_database])
 
     def welcome(base_url: str, uri: str) -> None:
         with connect(uri) as client:
             _welcome(Store(client, settings.mongodb_database), base_url)
 
-    serve(arguments, settings, before=before, welcome=welcome, token_command=_token_command(arguments))
+    serve(arguments, settings, before=before, welcome=welcome, token_command=_token_command(arguments), demo=True)
 
 
 def _token_command(arguments: argparse.Namespace) -> str:

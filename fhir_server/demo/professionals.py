@@ -45,8 +45,7 @@ def professionals() -> dict[str, Professional]:
     people = json.loads((seed / "people.json").read_bytes())
     bundle = json.loads((seed / "bundles" / "00-directory.json").read_bytes())
     directory = {
-        f"{entry['resource']['resourceType']}/{entry['resource']['id']}": entry["resource"]
-        for entry in bundle["entry"]
+        f"{entry['resource']['resourceType']}/{entry['resource']['id']}": entry["resource"] for entry in bundle["entry"]
     }
     found = [_professional(person, directory) for person in people if person["role"] in ROLES]
     return {professional.login: professional for professional in found}

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from authlib.common.urls import add_params_to_uri
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -131,10 +132,7 @@ def prepare(database: Database) -> None:
 
 def provider(database: Database, base_url: str) -> Provider:
     """The stand-in at this server, as the server is a client of it.  `prepare` has been done."""
-    kept = database["_demo_psc"].find_one({"_id": "provider"})
-    if kept is None:
-        raise RuntimeError("the stand-in has not been prepared")
-    return Provider(f"{base_url}{PATH}", CLIENT_ID, kept["secret"])
+    return Provider(f"{base_url}{PATH}", CLIENT_ID, _kept(database)["secret"])
 
 
 def blueprint(
@@ -147,7 +145,7 @@ def blueprint(
     """
     issuer = f"{base_url}{PATH}"
     codes = _Codes(database, clock)
-    kept = database["_demo_psc"].find_one({"_id": "provider"})
+    kept = _kept(database)
     key = RSAKey.import_key(kept["key"])
     people = professionals()
     server = _server(app, _Client(kept["secret"], callback), codes, people, key, issuer)
@@ -217,6 +215,13 @@ def blueprint(
         return protect(response)
 
     return routes
+
+
+def _kept(database: Database) -> Mapping[str, Any]:
+    kept = database["_demo_psc"].find_one({"_id": "provider"})
+    if kept is None:
+        raise RuntimeError("the stand-in has not been prepared")
+    return kept
 
 
 class _Codes:
@@ -351,7 +356,9 @@ def _configuration(issuer: str) -> dict[str, Any]:
 
 
 def _sign_in_page(people: Mapping[str, Professional], *, failed: bool = False) -> Response:
-    return page("demo-psc", people=people.values(), failed=failed, status=401 if failed else 200)
+    """The page, which keeps the request in its address."""
+    kept = urlencode([(name, value) for name, value in request.args.items(multi=True) if name != "lang"])
+    return page("demo-psc", people=people.values(), failed=failed, kept=kept, status=401 if failed else 200)
 
 
 def _refused(error: OAuth2Error) -> Response:

@@ -6,10 +6,10 @@ DMP TD0.2; DESIGN A18; Référentiel national d'identitovigilance: the identity 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from stdnum.exceptions import ValidationError
 from stdnum.fr import nir
@@ -23,12 +23,13 @@ INS = ("urn:oid:1.2.250.1.213.1.4.8", "urn:oid:1.2.250.1.213.1.4.9")
 INS_OF_TESTS = ("urn:oid:1.2.250.1.213.1.4.10", "urn:oid:1.2.250.1.213.1.4.11")
 
 SEXES = ("female", "male", "unknown")
-#: A name and a birth date that so many share is not looked through: the INS is asked for.
-MOST = 50
+#: Where a Patient says what became of the space.
+SPACE = "https://fhir-server.example/StructureDefinition/space-status"
 #: The age that the secret session of a minor ends at.  French Civil code, art. 414
 MAJORITY = 18
 
 _APART = re.compile(r"[\s'’\-.]+")
+_FRENCH_DATE = re.compile(r"(\d\d)[/. ](\d\d)[/. ](\d{4})")
 _NUMBER = re.compile(r"[12]\d\d(0[1-9]|1[0-2]|[2-9]\d)(\d\d|2A|2B)\d{6}\d\d")
 
 
@@ -68,17 +69,20 @@ class Found:
         )
 
 
-#: Nobody, or nobody whose space is open: which of the two is not said.
-NOBODY = "nobody"
-#: Several: the INS tells them apart.
-SEVERAL = "several"
+#: Why nobody was found: there is no such person, or no open space of that person, and which of the two is not said; or
+#: there are several, whom the INS tells apart.
+Nobody = Literal["nobody", "several"]
 
 
-def read(form: Mapping[str, str]) -> Number | Traits | dict[str, str]:
-    """What the form asks for, or what is wrong with it: by field, the key of the words that say so."""
-    if form.get("ins", "").strip():
-        number = number_of(form["ins"])
-        return Number(number) if number else {"ins": "ins_wrong"}
+def read(form: Mapping[str, str], *, number: bool) -> Number | Traits | dict[str, str]:
+    """
+    What the form asks for, or what is wrong with it: by field, the key of the words that say so.
+
+    number: whether the patient is named by the INS, `ins`; else by `family`, `given`, `birth_date` and `sex`.
+    """
+    if number:
+        value = number_of(form.get("ins", ""))
+        return Number(value) if value else {"ins": "ins_wrong"}
     return _traits({name: form.get(name, "").strip() for name in ("family", "given", "birth_date", "sex")})
 
 
@@ -97,16 +101,32 @@ def number_of(text: str) -> str | None:
     return number if _NUMBER.fullmatch(number) else None
 
 
-def find(asked: Number | Traits, search: Find, is_open: Callable[[Mapping[str, Any]], bool], *, tests: bool) -> Any:
+def find(asked: Number | Traits, search: Find, *, tests: bool) -> Found | Nobody:
     """
-    Found: the one patient whom it describes and whose space is open; else NOBODY or SEVERAL.
+    The one patient whom it describes and whose space is open; else why there is none.
 
     tests: whether the people who do not exist are looked for, too.
     """
     matching = [patient for patient in _candidates(asked, search, tests=tests) if is_open(patient)]
     if not matching:
-        return NOBODY
-    return SEVERAL if len(matching) > 1 else found(matching[0])
+        return "nobody"
+    return "several" if len(matching) > 1 else found(matching[0])
+
+
+def is_open(patient: Mapping[str, Any]) -> bool:
+    """Whether there is a space to find: not when it was opposed or closed, nor when the identity is no longer used."""
+    if patient.get("active") is False:
+        return False
+    parts = [part for one in patient.get("extension", ()) if one.get("url") == SPACE for part in one["extension"]]
+    return all(part.get("valueCode") not in ("opposed", "closed") for part in parts if part.get("url") == "status")
+
+
+def parameters(asked: Number | Traits) -> dict[str, str]:
+    """What was asked for, as the parameters of a search, for the record of accesses."""
+    if isinstance(asked, Number):
+        return {"identifier": asked.value}
+    traits = {"family": asked.family, "birthdate": asked.birth_date.isoformat(), "gender": asked.sex}
+    return traits | ({"given": asked.given} if asked.given else {})
 
 
 def found(patient: Mapping[str, Any]) -> Found:
@@ -131,6 +151,9 @@ def _traits(given: Mapping[str, str]) -> Traits | dict[str, str]:
 
 
 def _date(text: str) -> date | None:
+    """A whole date, as a browser sends it, or as it is written in France."""
+    if french := _FRENCH_DATE.fullmatch(text):
+        text = "-".join(reversed(french.groups()))
     try:
         return date.fromisoformat(text) if len(text) == 10 else None
     except ValueError:

@@ -4,7 +4,7 @@ _psc_requests   _id  SHA-256 of the state; session, nonce, verifier, request, fr
 _psc_sessions   _id  id of the session; claims, a JSON text of what UserInfo said, and id_token, which signing out takes
 _notices        _id  the `sub` of a professional; acknowledged_at, when the notice of tracing was last acknowledged
 
-OpenID Connect Core s. 3.1; RFC 7636; RFC 9207; OpenID Connect RP-Initiated Logout s. 2; FAQ des industriels: DMP/CONF.11
+OpenID Connect Core s. 3.1; RFC 7636; RFC 9207; RP-Initiated Logout s. 2; FAQ des industriels: DMP/CONF.11
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from joserfc.jwk import KeySet
 from pymongo import IndexModel, WriteConcern
 from pymongo.database import Database
 
+from fhir_server.config import ConfigError, Settings
 from fhir_server.smart.sessions import Session
 from fhir_server.storage.store import answering
 
@@ -83,6 +84,17 @@ class Provider:
     least: str = "eidas1"
 
 
+def provider_of(settings: Settings) -> Provider | None:
+    """The provider that the settings name, if they name one.  Raises ConfigError for half of one."""
+    given = (settings.psc_issuer, settings.psc_client_id, settings.psc_client_secret)
+    issuer, client_id, client_secret = given
+    if issuer and client_id and client_secret:
+        return Provider(issuer, client_id, client_secret)
+    if any(given):
+        raise ConfigError("FHIR_SERVER_PSC_ISSUER, _PSC_CLIENT_ID and _PSC_CLIENT_SECRET go together: set all or none.")
+    return None
+
+
 @dataclass(frozen=True)
 class SignedIn:
     """
@@ -100,6 +112,13 @@ class SignedIn:
     amr: tuple[str, ...]
 
 
+def prepare(database: Database) -> None:
+    """Let MongoDB remove what is over."""
+    for name in ("_psc_requests", "_psc_sessions"):
+        dead = IndexModel("expires_at", name="expires_at", expireAfterSeconds=0)
+        database[name].create_indexes([dead], commitQuorum=0)
+
+
 class ProSanteConnect:
     """The sign-ins of this server through one provider.  `callback` is the URL that it sends people back to."""
 
@@ -112,12 +131,6 @@ class ProSanteConnect:
         self._clock = clock
         self._callback = callback
         self._published = _Published(provider, clock)
-
-    def prepare(self) -> None:
-        """Let MongoDB remove what is over."""
-        for collection in (self._requests, self._sessions):
-            dead = IndexModel("expires_at", name="expires_at", expireAfterSeconds=0)
-            collection.create_indexes([dead], commitQuorum=0)
 
     def begin(self, session: Session, request: str | None = None, *, fresh: bool = False) -> str:
         """
@@ -166,9 +179,7 @@ class ProSanteConnect:
             kept = self._sessions.find_one({"_id": session.id, "until": {"$gt": now}})
         if kept is None:
             return None
-        return SignedIn(
-            json.loads(kept["claims"]), kept["request"], kept["auth_time"], kept["acr"], tuple(kept["amr"])
-        )
+        return SignedIn(json.loads(kept["claims"]), kept["request"], kept["auth_time"], kept["acr"], tuple(kept["amr"]))
 
     def settle(self, session: Session) -> bool:
         """Whether the pending sign-in was this session's to finish: once, and what was said of the person is gone."""

@@ -9,26 +9,26 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, redirect, request
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Blueprint, Response, request
 
 from fhir_server.smart import professionals
-from fhir_server.smart.professionals import Activity, Find, NotAdmitted, Professional
+from fhir_server.smart.directory import Directory
+from fhir_server.smart.professionals import Activity, NotAdmitted, Professional
 from fhir_server.smart.psc import ProSanteConnect, SignedIn, SignInRefused
+from fhir_server.smart.requests import AuthorizationRequest
 from fhir_server.smart.sessions import Cookie, Ended, Session, Sessions
 from fhir_server.web import forms
 from fhir_server.web.pages import page, strict
 
 log = logging.getLogger(__name__)
 
+#: Where somebody goes who signed in for nothing in particular.
+ONWARD = "/"
 START, CALLBACK, CAPACITY = "/sign-in/psc", "/psc/callback", "/sign-in/psc/capacity"
 #: What the forms of these pages are for, in their tokens.
 PURPOSE = "psc-capacity"
 #: Which HTTP status a page has that says why the sign-in came to nothing; else 400.
 _STATUSES = {"unavailable": 503, "unknown": 403, "inactive": 403, "ambiguous": 403, "identity": 403, "level": 403}
-
-#: Called with who has signed in, or with the reason why nobody has: the record of accesses has both.
-Record = Callable[[Session, Professional | None, str | None], None]
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,15 @@ class SigningIn:
     What the pages need.
 
     psc       None where no provider is set: the pages say so
-    find      the directory, as the server itself sees it
-    next      the path that a session goes on to, given the id of the authorization request that it signed in for
+    asked     the authorization request with this id, if it may be this session's
     """
 
     psc: ProSanteConnect | None
     sessions: Sessions
     cookie: Cookie
-    find: Find
-    record: Record
+    directory: Directory
+    asked: Callable[[str, Session], AuthorizationRequest | None]
     base_url: str
-    next: Callable[[str | None], str]
 
 
 def blueprint(signing_in: SigningIn) -> Blueprint:
@@ -56,7 +54,7 @@ def blueprint(signing_in: SigningIn) -> Blueprint:
     sessions, cookie = signing_in.sessions, signing_in.cookie
 
     @pages.get(START)
-    def start() -> AnyResponse:
+    def start() -> Response:
         """Off to the provider, for the authorization request of this id if one is named."""
         if signing_in.psc is None:
             return _refused("unavailable", None)
@@ -65,17 +63,17 @@ def blueprint(signing_in: SigningIn) -> Blueprint:
         if session is None:
             secret, session = sessions.start(request.user_agent.string[:200])
         try:
-            url = signing_in.psc.begin(session, _request_id(), fresh="fresh" in request.args)
+            url = signing_in.psc.begin(session, _request_id(), fresh=_is_fresh_asked(session, signing_in))
         except SignInRefused as refusal:
             log.warning("psc.refused reason=%s detail=%s", refusal.reason, refusal.detail)
             return _refused(refusal.reason, _request_id())
-        answer = _no_store(redirect(url, 303))
+        answer = _to(url)
         if secret:
             cookie.write(answer, secret)
         return answer
 
     @pages.get(CALLBACK)
-    def callback() -> AnyResponse:
+    def callback() -> Response:
         """Back from the provider: once for each time that this session went there."""
         session = sessions.find(cookie.read(request))
         if signing_in.psc is None or session is None:
@@ -84,12 +82,13 @@ def blueprint(signing_in: SigningIn) -> Blueprint:
             signed_in = signing_in.psc.finish(session, _answer())
         except SignInRefused as refusal:
             log.warning("psc.refused reason=%s detail=%s", refusal.reason, refusal.detail)
-            signing_in.record(session, None, refusal.reason)
+            if refusal.reason != "expired":  # anybody can come here with nothing
+                signing_in.directory.record_sign_in(None, address=request.remote_addr, means=refusal.reason)
             return _refused(refusal.reason, refusal.request)
         return _admit(session, signed_in, signing_in, signing_in.psc)
 
     @pages.get(CAPACITY)
-    def capacity() -> AnyResponse:
+    def capacity() -> Response:
         """In which capacity, and with the notice that is due."""
         found = _pending(signing_in)
         if found is None:
@@ -98,7 +97,7 @@ def blueprint(signing_in: SigningIn) -> Blueprint:
         return _capacity_page(session, professionals.read(signed_in.claims), signing_in, psc)
 
     @pages.post(CAPACITY)
-    def chosen() -> AnyResponse:
+    def chosen() -> Response:
         """Signed in, in the capacity chosen, with the notice acknowledged."""
         found = _pending(signing_in)
         if found is None:
@@ -121,14 +120,14 @@ def blueprint(signing_in: SigningIn) -> Blueprint:
     return pages
 
 
-def _admit(session: Session, signed_in: SignedIn, signing_in: SigningIn, psc: ProSanteConnect) -> AnyResponse:
+def _admit(session: Session, signed_in: SignedIn, signing_in: SigningIn, psc: ProSanteConnect) -> Response:
     """On from the provider: straight in, where nothing is left to ask; whoever comes in has a new cookie."""
     try:
         professional = professionals.read(signed_in.claims)
-        professionals.practitioner(professional, signing_in.find)
+        professionals.practitioner(professional, signing_in.directory.find)
     except NotAdmitted as refusal:
         psc.settle(session)
-        signing_in.record(session, None, refusal.reason)
+        signing_in.directory.record_sign_in(None, address=request.remote_addr, means=refusal.reason)
         return _refused(refusal.reason, signed_in.request)
     if len(professional.activities) <= 1 and not psc.notice_due(professional.sub):
         psc.settle(session)
@@ -139,7 +138,7 @@ def _admit(session: Session, signed_in: SignedIn, signing_in: SigningIn, psc: Pr
         secret, _ = signing_in.sessions.rotate(session, subject=None, account=None, auth_time=None, acr=None, amr=())
     except Ended:
         return _refused("expired", signed_in.request)
-    answer = _no_store(redirect(CAPACITY, 303))
+    answer = _to(CAPACITY)
     signing_in.cookie.write(answer, secret)
     return answer
 
@@ -150,11 +149,11 @@ def _enter(
     professional: Professional,
     activity: Activity | None,
     signing_in: SigningIn,
-) -> AnyResponse:
+) -> Response:
     """Signed in, with a new cookie: on to what the sign-in was for."""
     try:
-        subject = professionals.subject(professional, activity, signing_in.find)
-        secret, after = signing_in.sessions.rotate(
+        subject = professionals.subject(professional, activity, signing_in.directory.find)
+        secret, _ = signing_in.sessions.rotate(
             session,
             subject=subject,
             account=None,
@@ -166,10 +165,21 @@ def _enter(
         return _refused(refusal.reason, signed_in.request)
     except Ended:
         return _refused("expired", signed_in.request)
-    signing_in.record(after, professional, None)
-    answer = _no_store(redirect(signing_in.next(signed_in.request), 303))
+    means = f"{signed_in.acr} {' '.join(signed_in.amr)}"
+    signing_in.directory.record_sign_in(subject, address=request.remote_addr, means=means)
+    onward = f"/authorize/{signed_in.request}" if signed_in.request else ONWARD
+    answer = _to(onward)
     signing_in.cookie.write(answer, secret)
     return answer
+
+
+def _is_fresh_asked(session: Session, signing_in: SigningIn) -> bool:
+    """Whether the professional has to sign in anew: whoever is signed in and sent here again has to."""
+    named = _request_id()
+    asked = signing_in.asked(named, session) if named else None
+    if asked and (asked.mode != "normal" or asked.max_age is not None or {"login", "select_account"} & {*asked.prompt}):
+        return True
+    return session.subject is not None
 
 
 def _pending(signing_in: SigningIn) -> tuple[Session, SignedIn, ProSanteConnect] | None:
@@ -226,6 +236,6 @@ def _request_id() -> str | None:
     return named if 0 < len(named) <= 128 and named.replace("-", "").replace("_", "").isalnum() else None
 
 
-def _no_store(answer: AnyResponse) -> AnyResponse:
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+def _to(url: str) -> Response:
+    """Go on to this address."""
+    return Response(status=303, headers={"Location": url, "Cache-Control": "no-store"})
