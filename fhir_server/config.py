@@ -71,6 +71,12 @@ def _database(text: str) -> str:
     return text
 
 
+def _long(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("expected 32 characters or more, from a random source")
+    return text
+
+
 SETTINGS = (
     Setting(
         "mongodb_uri",
@@ -95,6 +101,8 @@ SETTINGS = (
     Setting("psc_issuer", _url, None, "The Pro Santé Connect that professionals sign in with; without it they cannot."),
     Setting("psc_client_id", str, None, "How this server is known there."),
     Setting("psc_client_secret", str, None, "Its secret there."),
+    Setting("sealing_key", _long, None, "Encrypts the signing keys in the database, where they otherwise stand open."),
+    Setting("fetch_private", _flag, False, "Fetch the keys of clients from private addresses and by plain http too."),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
 
@@ -119,6 +127,8 @@ class Settings:
     psc_issuer: str | None = None
     psc_client_id: str | None = None
     psc_client_secret: str | None = field(default=None, repr=False)
+    sealing_key: str | None = None
+    fetch_private: bool = False
     log_level: str = "INFO"
 
 

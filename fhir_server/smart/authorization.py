@@ -1,4 +1,4 @@
-"""The steps from an authorization request to a code.  Pages call this; everything they decide on is kept and checked here.
+"""The steps from an authorization request to a code: pages call them, and what is decided on is kept and checked here.
 
     begin    the client's request, checked and kept: the browser gets nothing but its name
     step     which page is due: sign-in, patient, encounter, emergency, consent
@@ -206,8 +206,8 @@ class Authorization:
         secret: bool = False,
     ) -> AuthorizationRequest:
         """
-        The request with the patient in context.  A person chooses among the records of their account; for a professional
-        the page has found the patient, and says what to call it.  Raises AuthorizationError.
+        The request with the patient in context.  A person chooses among the records of their account; for a
+        professional the page has found the patient, and says what to call it.  Raises AuthorizationError.
         """
         subject = self._subject(session)
         person: str | None = None

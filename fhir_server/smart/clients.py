@@ -22,6 +22,7 @@ from pymongo import IndexModel, WriteConcern
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from fhir_server.access.scopes import narrow
 from fhir_server.fhir.outcome import Conflict, NotFound
 from fhir_server.smart.names import skeleton
 from fhir_server.smart.tokens import COLLECTION as TOKENS
@@ -105,8 +106,7 @@ class Client(ClientMixin):
 
     def get_allowed_scope(self, scope: str | None) -> str:
         """What of `scope` it may ask for."""
-        mine = self.scope.split()
-        return " ".join(word for word in (scope or "").split() if word in mine)
+        return narrow(self.scope, scope or "")
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Whether it is registered, to the letter; only the port of a loopback address may differ.  RFC 9700 s. 2.1"""
