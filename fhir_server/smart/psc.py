@@ -274,6 +274,7 @@ class ProSanteConnect:
             code_challenge_method="S256",
             token_endpoint_auth_method=self._published.method(),
             default_timeout=TIMEOUT,
+            leeway=0,  # the tokens of some providers live no longer than the default takes off
         )
         client.trust_env = not _is_loopback(provider.issuer)
         client.max_redirects = 0

@@ -5,10 +5,10 @@ OpenID Connect Core s. 3.1.2; FAQ des industriels: DMP/CONF.11, CONF.21 (the not
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
 from flask import Blueprint, Response, request
 
 from fhir_server.smart import professionals
@@ -20,7 +20,7 @@ from fhir_server.smart.sessions import Cookie, Ended, Session, Sessions
 from fhir_server.web import forms
 from fhir_server.web.pages import page, strict
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 #: Where somebody goes who signed in for nothing in particular.
 ONWARD = "/"
@@ -65,7 +65,7 @@ def blueprint(signing_in: SigningIn) -> Blueprint:
         try:
             url = signing_in.psc.begin(session, _request_id(), fresh=_is_fresh_asked(session, signing_in))
         except SignInRefused as refusal:
-            log.warning("psc.refused reason=%s detail=%s", refusal.reason, refusal.detail)
+            log.warning("psc.refused", reason=refusal.reason, detail=refusal.detail)
             return _refused(refusal.reason, _request_id())
         answer = _to(url)
         if secret:
@@ -81,7 +81,7 @@ def blueprint(signing_in: SigningIn) -> Blueprint:
         try:
             signed_in = signing_in.psc.finish(session, _answer())
         except SignInRefused as refusal:
-            log.warning("psc.refused reason=%s detail=%s", refusal.reason, refusal.detail)
+            log.warning("psc.refused", reason=refusal.reason, detail=refusal.detail)
             if refusal.reason != "expired":  # anybody can come here with nothing
                 signing_in.directory.record_sign_in(None, address=request.remote_addr, means=refusal.reason)
             return _refused(refusal.reason, refusal.request)
