@@ -167,6 +167,7 @@ class ProSanteConnect:
         What is said stays with the session: `pending`, `sign_out_url`.  Raises SignInRefused.
         """
         asked = self._claim(session, answer.get("state"))
+        self.settle(session)  # who came back before is not who comes back now
         try:
             return self._finish(session, answer, asked)
         except SignInRefused as refusal:
