@@ -358,7 +358,10 @@ def _configuration(issuer: str) -> dict[str, Any]:
 def _sign_in_page(people: Mapping[str, Professional], *, failed: bool = False) -> Response:
     """The page, which keeps the request in its address."""
     kept = urlencode([(name, value) for name, value in request.args.items(multi=True) if name != "lang"])
-    return page("demo-psc", people=people.values(), failed=failed, kept=kept, status=401 if failed else 200)
+    # Who signs in goes back to the server, and from there to an app that the stand-in does not know.
+    anywhere = ("http:", "https:")
+    status = 422 if failed else 200
+    return page("demo-psc", status=status, form_action=anywhere, people=people.values(), failed=failed, kept=kept)
 
 
 def _refused(error: OAuth2Error) -> Response:

@@ -44,34 +44,22 @@ class Directory:
         found = repository.search(type, where, limit=MOST, served=False)
         return [json.parse(stored.body or b"") for stored in found]
 
-    def record_sign_in(self, subject: Subject | None, *, address: str | None, means: str) -> None:
-        """Record that a professional has signed in, by which means; with None that nobody has, and why."""
-        trail = Trail("login", "GET", "/psc/callback", address=address)
-        outcome = audit.SUCCESS if subject else audit.REFUSED
-        self._record(trail, subject, outcome=outcome, description=means)
-
     def record_lookup(
         self, subject: Subject, asked: Mapping[str, str], *, address: str | None, patient: str | None, answer: str
     ) -> None:
         """Record that a professional looked for a patient by these traits, and what the answer was."""
         trail = Trail("search-type", "POST", "/Patient/_search", urlencode(asked), address=address)
-        outcome = audit.SUCCESS if patient else audit.REFUSED
-        self._record(trail, subject, outcome=outcome, description=f"patient lookup: {answer}", patient=patient)
-
-    def _record(
-        self, trail: Trail, subject: Subject | None, *, outcome: str, description: str, patient: str | None = None
-    ) -> None:
         around = self._around
         event = audit.event(
             trail,
-            _actor(subject) if subject else None,
+            _actor(subject),
             id=around.new_id(),
             now=around.clock(),
             interaction=trail.interaction,
             versions={},
             patient=patient,
-            outcome=outcome,
-            description=description,
+            outcome=audit.SUCCESS if patient else audit.REFUSED,
+            description=f"patient lookup: {answer}",
         )
         around.recorder.record(event)
 

@@ -1,6 +1,6 @@
 """Signing in through Pro Santé Connect: this server as a client of an OpenID Connect provider.
 
-_psc_requests   _id  SHA-256 of the state; session, nonce, verifier, request, fresh, started_at, expires_at
+_psc_requests   _id  SHA-256 of the state; session, nonce, verifier, onward, fresh, started_at, expires_at
 _psc_sessions   _id  id of the session; claims, a JSON text of what UserInfo said, and id_token, which signing out takes
 _notices        _id  the `sub` of a professional; acknowledged_at, when the notice of tracing was last acknowledged
 
@@ -64,14 +64,14 @@ class SignInRefused(Exception):
 
     reason: expired (not begun in this session, or over), declined (by the person), unavailable (the provider),
     untrusted (its answer), level (of assurance, too low), stale (not signed in anew, where that was asked for).
-    detail: for the log, free of personal data.
+    detail: for the log, free of personal data.  onward: where the sign-in would have led, as far as that is known.
     """
 
-    def __init__(self, reason: Reason, detail: str = "", request: str | None = None):
+    def __init__(self, reason: Reason, detail: str = "", onward: str = ""):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
-        self.request = request
+        self.onward = onward
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ class SignedIn:
     Whom the provider has identified, and how.
 
     claims   what UserInfo says of the professional
-    request  id of the authorization request that this sign-in is for, if any
+    onward   the path that the sign-in leads to, as it was given
     amr      the means, in the words of RFC 8176: a smart card, or a key in software on a phone
     """
 
     claims: Mapping[str, Any]
-    request: str | None
+    onward: str
     auth_time: datetime
     acr: str
     amr: tuple[str, ...]
@@ -132,9 +132,9 @@ class ProSanteConnect:
         self._callback = callback
         self._published = _Published(provider, clock)
 
-    def begin(self, session: Session, request: str | None = None, *, fresh: bool = False) -> str:
+    def begin(self, session: Session, onward: str, *, fresh: bool = False) -> str:
         """
-        Where to send the browser of this session to, to sign in for the authorization request with this id.
+        Where to send the browser of this session to, to sign in; and to go on with the path `onward` of this server.
 
         fresh: the person signs in anew, whatever the provider remembers.  Raises SignInRefused.
         """
@@ -148,7 +148,7 @@ class ProSanteConnect:
                     "session": session.id,
                     "nonce": nonce,
                     "verifier": verifier,
-                    "request": request,
+                    "onward": onward,
                     "fresh": fresh,
                     "started_at": now,
                     "expires_at": now + PATIENCE,
@@ -171,7 +171,7 @@ class ProSanteConnect:
         try:
             return self._finish(session, answer, asked)
         except SignInRefused as refusal:
-            raise SignInRefused(refusal.reason, refusal.detail, asked["request"]) from refusal
+            raise SignInRefused(refusal.reason, refusal.detail, asked["onward"]) from refusal
 
     def pending(self, session: Session) -> SignedIn | None:
         """Who has come back from the provider in this session lately, and has yet to say in which capacity."""
@@ -180,14 +180,14 @@ class ProSanteConnect:
             kept = self._sessions.find_one({"_id": session.id, "until": {"$gt": now}})
         if kept is None:
             return None
-        return SignedIn(json.loads(kept["claims"]), kept["request"], kept["auth_time"], kept["acr"], tuple(kept["amr"]))
+        return SignedIn(json.loads(kept["claims"]), kept["onward"], kept["auth_time"], kept["acr"], tuple(kept["amr"]))
 
     def settle(self, session: Session) -> bool:
         """Whether the pending sign-in was this session's to finish: once, and what was said of the person is gone."""
         with answering():
             done = self._sessions.find_one_and_update(
                 {"_id": session.id, "until": {"$gt": self._clock()}},
-                {"$unset": dict.fromkeys(("claims", "until", "request", "auth_time", "acr", "amr"), "")},
+                {"$unset": dict.fromkeys(("claims", "until", "onward", "auth_time", "acr", "amr"), "")},
             )
         return done is not None
 
@@ -246,7 +246,7 @@ class ProSanteConnect:
             raise SignInRefused("untrusted", "UserInfo is of somebody else")
         acr = str(id_token["acr"])
         auth_time = self._auth_time(id_token, asked)
-        signed_in = SignedIn(claims, asked["request"], auth_time, acr, _means(claims))
+        signed_in = SignedIn(claims, asked["onward"], auth_time, acr, _means(claims))
         self._keep(session, signed_in, str(token["id_token"]))
         return signed_in
 
@@ -254,7 +254,7 @@ class ProSanteConnect:
         now = self._clock()
         values = {
             "claims": json.dumps(dict(signed_in.claims)),
-            "request": signed_in.request,
+            "onward": signed_in.onward,
             "auth_time": signed_in.auth_time,
             "acr": signed_in.acr,
             "amr": list(signed_in.amr),

@@ -21,7 +21,8 @@ from fhir_server.smart.requests import AuthorizationRequest
 from fhir_server.smart.sessions import Session, Sessions
 from fhir_server.smart.subject import Subject
 from fhir_server.web import forms
-from fhir_server.web.pages import page
+from fhir_server.web.moments import day
+from fhir_server.web.pages import language, page
 
 #: So many searches that find nobody are allowed to a professional; the next has to wait.
 FAILURES = Rate("patient-search", 20, timedelta(hours=1))
@@ -56,9 +57,9 @@ class PatientSearch:
     base_url: str
     tests: bool = False
 
-    def show(self, session: Session) -> Response:
+    def show(self, asked: AuthorizationRequest, session: Session) -> Response:
         """The form."""
-        return self._form(session)
+        return self._form(asked, session)
 
     def answer(self, asked: AuthorizationRequest, session: Session, subject: Subject, chosen: Chosen) -> Any:
         """
@@ -70,12 +71,12 @@ class PatientSearch:
         if opened and self._sent(session, _opening(asked, opened)):
             return self._opened(opened, chosen)
         if not self._sent(session, PURPOSE):
-            return self._form(session, status=403, wrong={"form": "form"})
+            return self._form(asked, session, status=403, wrong={"form": "form"})
         given = {name: forms.text(request, name) for name in FIELDS}
         by = ("ins",) if forms.text(request, "by") == "number" else FIELDS[1:]
         read = patient_lookup.read({name: given[name] for name in by}, number="ins" in by)
         if isinstance(read, dict):
-            return self._form(session, given, status=422, wrong=read)
+            return self._form(asked, session, given, status=422, wrong=read)
         return self._searched(asked, session, subject, read, given)
 
     def _searched(
@@ -90,13 +91,15 @@ class PatientSearch:
         if not self.rates.hit(FAILURES, subject.sub):
             wait = self.rates.wait(FAILURES, subject.sub)
             self._record(subject, who, None, "wait")
-            response = self._form(session, given, status=429, answer="wait", minutes=ceil(wait / timedelta(minutes=1)))
+            response = self._form(
+                asked, session, given, status=429, answer="wait", minutes=ceil(wait / timedelta(minutes=1))
+            )
             response.headers["Retry-After"] = str(ceil(wait.total_seconds()))
             return response
         found = patient_lookup.find(who, self.directory.find, tests=self.tests)
         if not isinstance(found, Found):
             self._record(subject, who, None, found)
-            return self._form(session, given, answer=found)
+            return self._form(asked, session, given, answer=found)
         self.rates.give_back(FAILURES, subject.sub)
         self._record(subject, who, found.id, "found")
         return self._found(asked, session, subject, found)
@@ -112,8 +115,9 @@ class PatientSearch:
     def _found(self, asked: AuthorizationRequest, session: Session, subject: Subject, found: Found) -> Response:
         return page(
             "patient-search",
+            form_action=(forms.leads_to(asked.redirect_uri),),
             found=found,
-            birth_date=found.birth_date,
+            birth_date=day(found.birth_date, language()) if found.birth_date else "–",
             access=self.access(subject, found.id),
             is_minor=found.is_minor(self.today()),
             # Nobody but this page can name the patient: the token is of this request, this patient and this session.
@@ -123,6 +127,7 @@ class PatientSearch:
 
     def _form(
         self,
+        asked: AuthorizationRequest,
         session: Session,
         given: Mapping[str, str] | None = None,
         *,
@@ -134,6 +139,7 @@ class PatientSearch:
         return page(
             "patient-search",
             status=status,
+            form_action=(forms.leads_to(asked.redirect_uri),),
             token=self.sessions.form_token(session, PURPOSE),
             given=given or dict.fromkeys(FIELDS, ""),
             wrong=wrong or {},

@@ -23,6 +23,7 @@ from fhir_server.smart.sessions import Session, Sessions
 from tests.providers import CLIENT_ID, CLIENT_SECRET, WrongProvider, provider
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOME = "/account"
 CALLBACK = "http://fhir.test/psc/callback"
 PEOPLE = of_the_demonstration()
 LEMOINE = dict(PEOPLE["helene.lemoine"].claims)
@@ -49,7 +50,9 @@ class Client:
 
     def sign_in(self, **how: Any) -> psc.SignedIn:
         """There and back."""
-        return self.psc.finish(self.session, self.at.authorize(self.psc.begin(self.session, "a-request", **how)))
+        return self.psc.finish(
+            self.session, self.at.authorize(self.psc.begin(self.session, "/authorize/a-request", **how))
+        )
 
 
 @pytest.fixture
@@ -71,13 +74,13 @@ def test_there_and_back(client: Client) -> None:
     found = client.sign_in()
     assert found.claims["SubjectNameID"] == "810199000017"
     assert (found.acr, found.amr, found.auth_time) == ("eidas1", ("sc", "pin", "mfa"), NOW)
-    assert found.request == "a-request"
+    assert found.onward == "/authorize/a-request"
     assert client.psc.pending(client.session) == found
 
 
 def test_what_is_asked(client: Client) -> None:
     """Pro Santé Connect: `scope_all`, `eidas1`; RFC 7636 s. 4.3: S256; each time with other secrets"""
-    first, second = (parse_qs(urlsplit(client.psc.begin(client.session)).query) for _ in range(2))
+    first, second = (parse_qs(urlsplit(client.psc.begin(client.session, HOME)).query) for _ in range(2))
     assert first["scope"] == ["openid scope_all"]
     assert first["acr_values"] == ["eidas1"]
     assert first["code_challenge_method"] == ["S256"]
@@ -89,20 +92,20 @@ def test_what_is_asked(client: Client) -> None:
 
 
 def test_the_state_is_kept_as_a_hash(client: Client, database: Database[dict[str, Any]]) -> None:
-    state = client.at.authorize(client.psc.begin(client.session))["state"]
+    state = client.at.authorize(client.psc.begin(client.session, HOME))["state"]
     assert state not in str(list(database["_psc_requests"].find()))
 
 
 def test_a_callback_is_good_once(client: Client) -> None:
     """Replay: the state is spent by what finds it"""
-    answer = client.at.authorize(client.psc.begin(client.session))
+    answer = client.at.authorize(client.psc.begin(client.session, HOME))
     client.psc.finish(client.session, answer)
     with pytest.raises(SignInRefused, match="expired"):
         client.psc.finish(client.session, answer)
 
 
 def test_a_callback_is_good_once_also_at_the_same_time(client: Client) -> None:
-    answer = client.at.authorize(client.psc.begin(client.session))
+    answer = client.at.authorize(client.psc.begin(client.session, HOME))
 
     def finish(_: int) -> str:
         try:
@@ -118,7 +121,7 @@ def test_a_callback_is_good_once_also_at_the_same_time(client: Client) -> None:
 
 def test_a_callback_is_of_its_session(client: Client) -> None:
     """Login CSRF: an answer meant for one browser signs nobody in in another, and is not spent by that"""
-    answer = client.at.authorize(client.psc.begin(client.session))
+    answer = client.at.authorize(client.psc.begin(client.session, HOME))
     with pytest.raises(SignInRefused, match="expired"):
         client.psc.finish(client.start(), answer)
     assert client.psc.finish(client.session, answer).acr == "eidas1"
@@ -131,7 +134,7 @@ def test_a_callback_out_of_nowhere(client: Client, answer: dict[str, str]) -> No
 
 
 def test_a_callback_that_comes_late(client: Client) -> None:
-    answer = client.at.authorize(client.psc.begin(client.session))
+    answer = client.at.authorize(client.psc.begin(client.session, HOME))
     client.now += psc.PATIENCE
     with pytest.raises(SignInRefused, match="expired"):
         client.psc.finish(client.session, answer)
@@ -139,7 +142,7 @@ def test_a_callback_that_comes_late(client: Client) -> None:
 
 def test_mix_up(client: Client) -> None:
     """RFC 9207 s. 2.4"""
-    answer = client.at.authorize(client.psc.begin(client.session))
+    answer = client.at.authorize(client.psc.begin(client.session, HOME))
     with pytest.raises(SignInRefused, match="untrusted"):
         client.psc.finish(client.session, {**answer, "iss": "https://elsewhere.example"})
 
@@ -147,10 +150,10 @@ def test_mix_up(client: Client) -> None:
 @pytest.mark.parametrize(("error", "reason"), [("access_denied", "declined"), ("server_error", "unavailable")])
 def test_an_error_instead_of_a_code(client: Client, error: str, reason: str) -> None:
     """RFC 6749 s. 4.1.2.1; the page knows which request it was for"""
-    state = client.at.authorize(client.psc.begin(client.session, "a-request"))["state"]
+    state = client.at.authorize(client.psc.begin(client.session, "/authorize/a-request"))["state"]
     with pytest.raises(SignInRefused, match=reason) as raised:
         client.psc.finish(client.session, {"error": error, "state": state})
-    assert raised.value.request == "a-request"
+    assert raised.value.onward == "/authorize/a-request"
 
 
 SECOND = int(NOW.timestamp())
@@ -275,7 +278,7 @@ def test_levels_are_compared_by_order(database: Any, acr: Any, least: str, is_in
 
 def test_anew(client: Client) -> None:
     """OpenID Connect Core s. 3.1.2.1: `prompt=login`, `max_age`; what is remembered of before is not enough"""
-    asked = parse_qs(urlsplit(client.psc.begin(client.session, fresh=True)).query)
+    asked = parse_qs(urlsplit(client.psc.begin(client.session, HOME, fresh=True)).query)
     assert (asked["prompt"], asked["max_age"]) == (["login"], ["0"])
     for auth_time in (SECOND - 3600, None):
         client.at.claims = {"auth_time": auth_time}
@@ -312,7 +315,7 @@ def test_nobody_listens(database: Database[dict[str, Any]]) -> None:
     gone = Provider("http://127.0.0.1:1", CLIENT_ID, CLIENT_SECRET)
     client = ProSanteConnect(gone, database, lambda: NOW, callback=CALLBACK)
     with pytest.raises(SignInRefused, match="unavailable"):
-        client.begin(Sessions(database, lambda: NOW).start()[1])
+        client.begin(Sessions(database, lambda: NOW).start()[1], HOME)
 
 
 def test_signing_out_there_too(client: Client) -> None:
