@@ -17,11 +17,13 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from fhir_server import audit
 from fhir_server.access import Actor
-from fhir_server.accounts.account import Profile
+from fhir_server.accounts import kept as accounts
 from fhir_server.accounts.accounts import Accounts
+from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.demo import psc as demo_psc
@@ -35,9 +37,9 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import cors, fetching, metadata, psc
+from fhir_server.smart import brands, cors, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
-from fhir_server.smart.authorization import AuthorizationError
+from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.recording import Recording
@@ -47,8 +49,11 @@ from fhir_server.storage.documents import SERVER
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
+from fhir_server.web import account, authorize, demo_apps, demo_outbox, sign_in
 from fhir_server.web import pages as web
 from fhir_server.web import psc as web_psc
+from fhir_server.web.patient_search import PatientSearch
+from fhir_server.web.visits import visits
 
 Clock = Callable[[], datetime]
 
@@ -86,10 +91,11 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
         demands.read(settings.demanded_profiles)
     except ValueError as error:
         raise ConfigError(f"FHIR_SERVER_DEMANDED_PROFILES: {error}.") from None
+    brands.of(settings, (base or base_of(client, settings)).removesuffix("/fhir"))
     store = store_of(client, settings)
     store.prepare()
     concepts.prepare(store.database)
-    Accounts(store.database, now).prepare()
+    accounts.kept(store.database, settings, clock=now).prepare()
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     psc.prepare(store.database)
     psc.provider_of(settings)
@@ -165,12 +171,13 @@ def create_app(
     """
     The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
 
-    demo: with the stand-ins of the demonstration.
     token_command: what to type for an access token, where the pages may say so.
+    demo: whether the pages of the demonstration are there, too.
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
-    smart = _smart(around, settings, base_url)
+    people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
+    smart = _smart(around, settings, base_url, people.accounts)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -190,6 +197,8 @@ def create_app(
         )
 
     app = Flask(__name__, static_folder=None)
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.redirect_defaults = False
     app.url_map.strict_slashes = False
@@ -215,22 +224,23 @@ def create_app(
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
     app.extensions["smart"] = smart
-    app.register_blueprint(oauth.blueprint(smart, local_error=_local_error))
+    app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
-    _professionals(app, around, smart, settings, base_url, demo=demo)
+    _public(app, around.store.database, settings, base_url, clock)
+    professionals = _professionals(app, around, smart, settings, demo=demo)
+    _people(app, around, smart, people, professionals, demo=demo)
+    if demo:
+        app.register_blueprint(demo_outbox.blueprint(people.outbox, zone=around.zone), url_prefix="/demo")
+        app.register_blueprint(demo_apps.blueprint(base_url=base_url), url_prefix="/demo")
     _health(app, client)
     app.register_error_handler(HTTPException, _refused)
     return app
 
 
-def _smart(around: Surroundings, settings: Settings, base_url: str) -> authorization.Smart:
+def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accounts) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    accounts = Accounts(database, clock)
-
-    def profiles(account: str) -> tuple[Profile, ...]:
-        found = accounts.find(account)
-        return found.profiles if found and found.state == "open" else ()
+    profiles = kept.profiles
 
     def in_standing(on: Grounds) -> bool:
         """Whether the person may still open the record: the account is open, and holds that profile."""
@@ -250,40 +260,76 @@ def _smart(around: Surroundings, settings: Settings, base_url: str) -> authoriza
 
 
 def _professionals(
+    app: Flask, around: Surroundings, smart: authorization.Smart, settings: Settings, *, demo: bool
+) -> web_psc.SigningIn:
+    """The pages where professionals sign in: with Pro Santé Connect, or in the demonstration its stand-in."""
+    database, clock, base_url = around.store.database, around.clock, smart.issuer
+    provider = demo_psc.provider(database, base_url) if demo else psc.provider_of(settings)
+    callback = f"{base_url}{web_psc.CALLBACK}"
+    signing_in = web_psc.SigningIn(
+        psc=psc.ProSanteConnect(provider, database, clock, callback=callback) if provider else None,
+        sessions=smart.kept.sessions,
+        cookie=Cookie.of(base_url),
+        find=Directory(around).find,
+        asked=web_psc.asked_of(smart.authorization),
+        record=smart.record,
+        base_url=base_url,
+    )
+    app.register_blueprint(web_psc.blueprint(signing_in))
+    if demo:
+        after = f"{base_url}{sign_in.SIGN_OUT}"
+        stand_in = demo_psc.blueprint(app, database, base_url, clock, callback=callback, after_logout=after)
+        app.register_blueprint(stand_in, url_prefix=demo_psc.PATH)
+    return signing_in
+
+
+def _people(
     app: Flask,
     around: Surroundings,
     smart: authorization.Smart,
-    settings: Settings,
-    base_url: str,
+    people: accounts.Kept,
+    professionals: web_psc.SigningIn,
     *,
     demo: bool,
 ) -> None:
-    """How professionals sign in: with Pro Santé Connect, or its stand-in."""
-    database, clock = around.store.database, around.clock
-    provider = demo_psc.provider(database, base_url) if demo else psc.provider_of(settings)
-    callback = f"{base_url}{web_psc.CALLBACK}"
-
-    app.register_blueprint(
-        web_psc.blueprint(
-            web_psc.SigningIn(
-                psc=psc.ProSanteConnect(provider, database, clock, callback=callback) if provider else None,
-                sessions=smart.kept.sessions,
-                cookie=Cookie.of(base_url),
-                find=Directory(around).find,
-                asked=web_psc.asked_of(smart.authorization),
-                record=Recording(around.recorder, new_id, clock),
-                base_url=base_url,
-            )
-        )
+    """The pages of who signs in with an account, and of the steps of an authorization request."""
+    sessions, base_url = smart.kept.sessions, smart.issuer
+    signing_in = sign_in.SigningIn(
+        base_url=base_url,
+        accounts=people.accounts,
+        codes=people.codes,
+        outbox=people.outbox,
+        sessions=sessions,
+        cookie=Cookie.of(base_url),
+        clock=around.clock,
+        zone=around.zone,
+        asking=authorize.asking(smart.authorization),
+        record=smart.record,
+        there=professionals.psc,
     )
-    if demo:
-        stand_in = demo_psc.blueprint(app, database, base_url, clock, callback=callback, after_logout=f"{base_url}/")
-        app.register_blueprint(stand_in, url_prefix=demo_psc.PATH)
+    search = PatientSearch(
+        directory=Directory(around),
+        sessions=sessions,
+        rates=Rates(around.store.database),
+        access=lambda subject, patient: "unknown",
+        today=lambda: around.clock().astimezone(around.zone).date(),
+        base_url=base_url,
+        tests=demo,
+    )
+    steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around), search)
+    app.register_blueprint(sign_in.blueprint(signing_in))
+    app.register_blueprint(authorize.blueprint(steps))
+    app.register_blueprint(
+        account.blueprint(sessions, people.accounts, base_url=base_url, zone=around.zone, record=smart.record)
+    )
+    if people.delivery:
+        people.delivery.start()
 
 
-def _local_error(error: AuthorizationError) -> Response:
-    """What no client can be told of."""
-    return Response(_CANNOT, error.status, {"Cache-Control": "no-store"}, content_type="text/html; charset=utf-8")
+def _public(app: Flask, database: Database, settings: Settings, base_url: str, clock: Clock) -> None:
+    resources = brands.of(settings, base_url)
+    bundle = brands.bundle(resources, base_url, brands.changed(database, resources, clock()))
+    app.register_blueprint(public.blueprint(brands=bundle, clients=Clients(database, clock)))
 
 
 def _health(app: Flask, client: MongoClient) -> None:
@@ -304,13 +350,6 @@ def _health(app: Flask, client: MongoClient) -> None:
 _NOTHING_HERE = """<!DOCTYPE html>
 <html lang="en"><title>Not found: fhir-server</title>
 <p>There is nothing here; the FHIR API is under <code>/fhir</code>, for programs with an access token.</p>
-</html>
-"""
-
-
-_CANNOT = """<!DOCTYPE html>
-<html lang="en"><title>Not connected: fhir-server</title>
-<p>The app that sent you here is not known, or what it asks for is no longer under way.  Go back and try again.</p>
 </html>
 """
 

@@ -120,6 +120,11 @@ SETTINGS = (
     Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
+    Setting("brand_name", str, "fhir-server", "What apps call this record where people choose one."),
+    Setting("brand_website", _url, None, "The website behind that name; default the base URL."),
+    Setting(
+        "brands", str, None, "File with a brand bundle of your own (SMART: brands.html), instead of the two above."
+    ),
     Setting("psc_issuer", _url, None, "The Pro Santé Connect that professionals sign in with; without it they cannot."),
     Setting("psc_client_id", str, None, "How this server is known there."),
     Setting("psc_client_secret", str, None, "Its secret there."),
@@ -156,6 +161,9 @@ class Settings:
     check_references: bool = False
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
+    brand_name: str = "fhir-server"
+    brand_website: str | None = None
+    brands: str | None = None
     psc_issuer: str | None = None
     psc_client_id: str | None = None
     psc_client_secret: str | None = field(default=None, repr=False)

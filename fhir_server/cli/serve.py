@@ -73,7 +73,7 @@ def serve(
 
     before is called with the base url and the database's URI before the workers start; welcome when they have.
     token_command: what to type for an access token, where the pages may say so.
-    demo: with the stand-ins of the demonstration.
+    demo: whether to serve the pages of the demonstration.
     """
     _refuse_taken(arguments.host, arguments.port)
     base_url = settings.base_url or url_of(arguments.host, arguments.port)
@@ -88,7 +88,7 @@ def serve(
         before(base_url, opened.uri)
         models.load(TYPES)
         ready = partial(welcome, base_url, opened.uri)
-        _Gunicorn(arguments, settings, base_url, opened.uri, ready, token_command, demo=demo).run()
+        _Gunicorn(arguments, settings, base_url, opened.uri, ready, token_command, demo).run()
     finally:
         # A worker that exits unwinds this stack too: it is a fork of the master.
         if os.getpid() == master:
@@ -141,7 +141,6 @@ class _Gunicorn(BaseApplication):
         uri: str,
         ready: Callable[[], None],
         token_command: str | None,
-        *,
         demo: bool,
     ):
         self._arguments = arguments

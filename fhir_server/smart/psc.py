@@ -200,13 +200,19 @@ class ProSanteConnect:
             kept = self._sessions.find_one_and_delete({"_id": session_id})
         if kept is None:
             return None
-        try:
-            endpoint = self._published.endpoint("end_session_endpoint")
-        except SignInRefused:  # signing out here does not wait for a provider that is not there
+        endpoint = self.sign_out_endpoint()
+        if endpoint is None:  # signing out here does not wait for a provider that is not there
             return None
         hint = {"id_token_hint": kept["id_token"], "client_id": self._provider.client_id}
         separator = "&" if urlsplit(endpoint).query else "?"
         return f"{endpoint}{separator}{urlencode(hint | {'post_logout_redirect_uri': back})}"
+
+    def sign_out_endpoint(self) -> str | None:
+        """Where browsers are sent to be signed out; None if the provider does not say."""
+        try:
+            return self._published.endpoint("end_session_endpoint")
+        except SignInRefused:
+            return None
 
     def notice_due(self, sub: str) -> bool:
         """Whether the professional has yet to be told, or told again, what the national number is used for."""
