@@ -22,6 +22,7 @@ from pymongo import IndexModel, WriteConcern
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from fhir_server.access.scopes import narrow
 from fhir_server.fhir.outcome import Conflict, NotFound
 from fhir_server.smart.names import skeleton
 from fhir_server.smart.tokens import COLLECTION as TOKENS
@@ -105,8 +106,7 @@ class Client(ClientMixin):
 
     def get_allowed_scope(self, scope: str | None) -> str:
         """What of `scope` it may ask for."""
-        mine = self.scope.split()
-        return " ".join(word for word in (scope or "").split() if word in mine)
+        return narrow(self.scope, scope or "")
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Whether it is registered, to the letter; only the port of a loopback address may differ.  RFC 9700 s. 2.1"""
@@ -152,9 +152,10 @@ class Clients:
         self._clock = clock
 
     def prepare(self) -> None:
-        """Make two clients of one name impossible."""
+        """Make two clients of one name impossible; let a client be found by the origin of its pages."""
         names = IndexModel("skeleton", name="skeleton", unique=True)
-        self._clients.create_indexes([names], commitQuorum=0)  # as storage/indexes.py does, and for its reason
+        origins = IndexModel("origins", name="origins")
+        self._clients.create_indexes([names, origins], commitQuorum=0)  # as storage/indexes.py does, and for its reason
 
     def find(self, client_id: str, *, any_status: bool = False) -> Client | None:
         """The client with this id, if it is live; None for what is no string."""
@@ -164,6 +165,11 @@ class Clients:
         with answering():
             kept = self._clients.find_one(asked)
         return _client(kept) if kept else None
+
+    def has_origin(self, origin: str) -> bool:
+        """Whether the pages of a live client are there."""
+        with answering():
+            return self._clients.find_one({"origins": origin, "status": "live"}, {"_id": 1}) is not None
 
     def list(self) -> list[Client]:
         """All of them, by their names."""

@@ -59,7 +59,7 @@ class Grants:
     """
     The grants of this server.
 
-    changed: called with each grant that was made, narrowed or ended, so that its tokens follow before the answer leaves.
+    changed: called with each grant that was made, narrowed or ended: its tokens follow before the answer leaves.
     """
 
     def __init__(self, database: Database, clock: Callable[[], datetime], *, changed: Callable[[Grant], None]):
