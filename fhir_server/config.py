@@ -120,6 +120,11 @@ SETTINGS = (
     Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
+    Setting("brand_name", str, "fhir-server", "What apps call this record where people choose one."),
+    Setting("brand_website", _url, None, "The website behind that name; default the base URL."),
+    Setting(
+        "brands", str, None, "File with a brand bundle of your own (SMART: brands.html), instead of the two above."
+    ),
     Setting("sealing_key", _long, None, "Encrypts the signing keys in the database, where they otherwise stand open."),
     Setting("fetch_private", _flag, False, "Fetch the keys of clients from private addresses and by plain http too."),
     Setting(
@@ -153,6 +158,9 @@ class Settings:
     check_references: bool = False
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
+    brand_name: str = "fhir-server"
+    brand_website: str | None = None
+    brands: str | None = None
     sealing_key: str | None = None
     fetch_private: bool = False
     smtp_url: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 from flask import Blueprint, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -23,7 +23,7 @@ def blueprint(
     accounts: Accounts,
     *,
     base_url: str,
-    zone: ZoneInfo,
+    zone: tzinfo,
     record: Callable[..., None],
 ) -> Blueprint:
     """The page, to be registered at `/`.  record: told of each session that is ended."""
@@ -66,7 +66,7 @@ def blueprint(
     return pages
 
 
-def _row(each: Session, here: Session, zone: ZoneInfo) -> dict[str, Any]:
+def _row(each: Session, here: Session, zone: tzinfo) -> dict[str, Any]:
     """A session as the page lists it."""
     spoken = language()
     return {

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -22,19 +21,11 @@ from fhir_server.smart.sessions import Cookie, Session, Sessions
 from fhir_server.smart.subject import Subject
 from fhir_server.web import forms
 from fhir_server.web.browsers import name_of
-from fhir_server.web.moments import day, moment
+from fhir_server.web.moments import day
 from fhir_server.web.pages import language, page, strict
 from fhir_server.web.sign_in import Asking, go
+from fhir_server.web.visits import Visit
 from fhir_server.web.words import words
-
-
-@dataclass(frozen=True)
-class Visit:
-    """An Encounter that can be chosen: what it was, and when it began."""
-
-    id: str
-    display: str | None
-    start: datetime | None
 
 
 class Search(Protocol):
@@ -62,7 +53,6 @@ class Steps:
     authorization: Authorization
     sessions: Sessions
     base_url: str
-    zone: ZoneInfo
     profiles: Callable[[str], Iterable[Profile]]
     visits: Callable[[AuthorizationRequest, Session], Iterable[Visit]]
     search: Search | None = None
@@ -196,8 +186,8 @@ def blueprint(steps: Steps) -> Blueprint:
             {
                 "id": visit.id,
                 "display": visit.display,
-                "start": visit.start and visit.start.isoformat(),
-                "said": visit.start and moment(visit.start, spoken, steps.zone),
+                "day": visit.day,
+                "said": _said(visit.day, spoken),
             }
             for visit in steps.visits(asked, session)
         ]
@@ -273,11 +263,15 @@ def _to_client(where: str) -> AnyResponse:
 
 def _row(profile: Profile, spoken: str) -> dict[str, Any]:
     """A record as the page lists it."""
-    born = profile.birth_date
     return {
         "patient": profile.patient,
         "relation": profile.relation,
         "display": profile.display,
-        "birth_date": born,
-        "born": day(date.fromisoformat(born), spoken) if born and len(born) == 10 else born,
+        "birth_date": profile.birth_date,
+        "born": _said(profile.birth_date, spoken),
     }
+
+
+def _said(written: str | None, spoken: str) -> str | None:
+    """A date of FHIR as a person reads it; one that has no day as it is written.  R4: datatypes.html#date"""
+    return day(date.fromisoformat(written), spoken) if written and len(written) == 10 else written

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 from flask import Blueprint, Response
 
@@ -11,7 +11,7 @@ from fhir_server.web.moments import moment
 from fhir_server.web.pages import language, page, strict
 
 
-def blueprint(outbox: Outbox, *, zone: ZoneInfo) -> Blueprint:
+def blueprint(outbox: Outbox, *, zone: tzinfo) -> Blueprint:
     """The page, to be registered at `/demo`."""
     pages = strict(Blueprint("demo_outbox", __name__))
 

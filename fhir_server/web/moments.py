@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, tzinfo
 
 _DAY = {"fr": "%d/%m/%Y", "en": "%Y-%m-%d"}
 _BETWEEN = {"fr": "à", "en": "at"}
@@ -19,10 +18,11 @@ def day(value: date, language: str) -> str:
     return value.strftime(_DAY[language])
 
 
-def moment(value: datetime, language: str, zone: ZoneInfo) -> str:
+def moment(value: datetime, language: str, zone: tzinfo) -> str:
     """
     A moment, where the server is.
 
+    >>> from zoneinfo import ZoneInfo
     >>> moment(datetime.fromisoformat("2026-03-01T09:05:00Z"), "fr", ZoneInfo("Europe/Paris"))
     '01/03/2026 à 10:05'
     """

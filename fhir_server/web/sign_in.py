@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -62,7 +61,7 @@ class SigningIn:
     sessions: Sessions
     cookie: Cookie
     clock: Callable[[], datetime]
-    zone: ZoneInfo
+    zone: tzinfo
     asking: Callable[[str, Session], Asking | None]
     record: Record
 
@@ -181,9 +180,9 @@ class _Steps:
             self._send(account, session, None)
         except Wait:
             """The page of the code says for how long."""
-        response = go(address_of(CODE))
-        self._in.cookie.write(response, secret)
-        return response
+        onward = go(address_of(CODE))
+        self._in.cookie.write(onward, secret)
+        return onward
 
     def _password_page(
         self,
