@@ -49,9 +49,10 @@ from fhir_server.storage.documents import SERVER
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
-from fhir_server.web import account, authorize, demo_apps, demo_outbox, sign_in
+from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, sign_in
 from fhir_server.web import pages as web
 from fhir_server.web import psc as web_psc
+from fhir_server.web.notices import Notices
 from fhir_server.web.patient_search import PatientSearch
 from fhir_server.web.visits import visits
 
@@ -229,6 +230,7 @@ def create_app(
     _public(app, around.store.database, settings, base_url, clock)
     professionals = _professionals(app, around, smart, settings, demo=demo)
     _people(app, around, smart, people, professionals, demo=demo)
+    _decisions(app, around, smart, people)
     if demo:
         app.register_blueprint(demo_outbox.blueprint(people.outbox, zone=around.zone), url_prefix="/demo")
         app.register_blueprint(demo_apps.blueprint(base_url=base_url), url_prefix="/demo")
@@ -324,6 +326,20 @@ def _people(
     )
     if people.delivery:
         people.delivery.start()
+
+
+def _decisions(app: Flask, around: Surroundings, smart: authorization.Smart, people: accounts.Kept) -> None:
+    """The pages where a person decides about apps."""
+    sessions, clients, base_url = smart.kept.sessions, smart.kept.clients, smart.issuer
+    notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
+    app.register_blueprint(
+        consent.blueprint(smart.authorization, sessions, base_url=base_url, clock=around.clock, notices=notices)
+    )
+    connected = apps.Apps(
+        smart.kept.grants, clients, sessions, people.accounts.profiles, notices, smart.record, around.clock, base_url
+    )
+    app.register_blueprint(apps.blueprint(connected))
+    app.register_blueprint(logos.blueprint(clients))
 
 
 def _public(app: Flask, database: Database, settings: Settings, base_url: str, clock: Clock) -> None:
