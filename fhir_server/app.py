@@ -42,6 +42,7 @@ from fhir_server.smart import server as authorization
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
 from fhir_server.smart.grounds import Grounds
+from fhir_server.smart.limiting import Limits
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
 from fhir_server.storage import concepts
@@ -258,6 +259,8 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        limits=Limits(database),
+        fetch_private=settings.fetch_private,
     )
 
 
