@@ -65,9 +65,10 @@ class LocalError(AuthorizationError):
 class Refused(Exception):
     """The client is told of an error; `redirect` is where the browser goes.  RFC 6749 s. 4.1.2.1"""
 
-    def __init__(self, error: str, redirect: str):
+    def __init__(self, error: str, description: str, redirect: str):
         super().__init__(error)
         self.error = error
+        self.description = description
         self.redirect = redirect
 
 
@@ -141,22 +142,18 @@ class Authorization:
     record: Record
     clock: Callable[[], datetime]
 
-    def begin(self, params: Parameters, method: str = "GET", *, pushed: bool = False) -> str:
-        """
-        The name of the new request.  Raises LocalError while client and redirect URI are not proven, then Refused.
-
-        pushed: these came to the PAR endpoint from the client itself.
-        """
+    def begin(self, params: Parameters) -> str:
+        """The name of the new request.  Raises LocalError until client and redirect URI are proven, then Refused."""
         client = self._client(params)
-        if not pushed and any(name == "request_uri" for name, _ in params):
+        if any(name == "request_uri" for name, _ in params):
             params = self._pulled(client, params)
         redirect_uri = self._redirect_uri(client, params)
         given = {name: value for name, value in params if value}
         try:
             checked = self._checked(client, params, given)
         except _Fault as fault:
-            state = given.get("state")
-            raise self._refused(fault, redirect_uri, state if state and _STATE.fullmatch(state) else None) from None
+            states = [value for name, value in params if name == "state" and _STATE.fullmatch(value)]
+            raise self._refused(fault, redirect_uri, states[0] if len(states) == 1 else None) from None
         return self.requests.keep(client_id=client.client_id, redirect_uri=redirect_uri, **checked).id
 
     def check(self, client: Client, params: Parameters) -> None:
@@ -172,7 +169,7 @@ class Authorization:
         found = self.requests.find(request_id, session.id)
         if found is None:
             raise AuthorizationError("expired", 400)
-        return found
+        return self._settled(found, session)
 
     def client_of(self, request: AuthorizationRequest) -> Client:
         """The client that asks.  Raises AuthorizationError if it was suspended meanwhile."""
@@ -226,8 +223,8 @@ class Authorization:
             person=person,
             secret=secret and subject.kind == "professional",
             chosen_by=subject.sub,
-            encounter=None,
-            encounter_asked=False,
+            encounter=request.encounter if request.patient == patient_id else None,
+            encounter_asked=request.encounter_asked and request.patient == patient_id,
         )
 
     def choose_encounter(
@@ -345,9 +342,21 @@ class Authorization:
             return True
         return subject.kind == "patient" and bool(parse(request.scope))
 
+    def _settled(self, request: AuthorizationRequest, session: Session) -> AuthorizationRequest:
+        """The request with the record chosen where there is nothing to choose: one alone, or the one of the launch."""
+        subject = session.subject
+        if subject is None or subject.account is None or not self._wants_patient(request, subject):
+            return request
+        if request.patient and not self._is_stale(request, subject):
+            return request
+        launched = (request.launch or {}).get("patient")
+        found = [one for one in self.profiles(subject.account) if launched in (None, one.patient)]
+        return self.choose_patient(request, session, found[0].patient) if len(found) == 1 else request
+
     def _is_stale(self, request: AuthorizationRequest, subject: Subject) -> bool:
         """Whether another person chose the patient, or this one may no longer open the record."""
-        if request.launch and request.launch.get("patient") == request.patient and request.chosen_by is None:
+        launched = (request.launch or {}).get("patient")
+        if subject.kind == "professional" and request.patient == launched is not None:
             return False
         if request.chosen_by != subject.sub:
             return True
@@ -571,7 +580,9 @@ class Authorization:
 
     def _refused(self, fault: _Fault, redirect_uri: str, state: str | None) -> Refused:
         told = {"error": fault.error, "error_description": fault.description}
-        return Refused(fault.error, self._answer(redirect_uri, told | ({"state": state} if state else {})))
+        return Refused(
+            fault.error, fault.description, self._answer(redirect_uri, told | ({"state": state} if state else {}))
+        )
 
     def _answer(self, redirect_uri: str, told: Mapping[str, str]) -> str:
         """The redirect URI with what is told, and who tells it.  RFC 9207 s. 2"""

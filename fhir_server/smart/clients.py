@@ -152,9 +152,10 @@ class Clients:
         self._clock = clock
 
     def prepare(self) -> None:
-        """Make two clients of one name impossible."""
+        """Make two clients of one name impossible; let a client be found by the origin of its pages."""
         names = IndexModel("skeleton", name="skeleton", unique=True)
-        self._clients.create_indexes([names], commitQuorum=0)  # as storage/indexes.py does, and for its reason
+        origins = IndexModel("origins", name="origins")
+        self._clients.create_indexes([names, origins], commitQuorum=0)  # as storage/indexes.py does, and for its reason
 
     def find(self, client_id: str, *, any_status: bool = False) -> Client | None:
         """The client with this id, if it is live; None for what is no string."""
@@ -164,6 +165,11 @@ class Clients:
         with answering():
             kept = self._clients.find_one(asked)
         return _client(kept) if kept else None
+
+    def has_origin(self, origin: str) -> bool:
+        """Whether the pages of a live client are there."""
+        with answering():
+            return self._clients.find_one({"origins": origin, "status": "live"}, {"_id": 1}) is not None
 
     def list(self) -> list[Client]:
         """All of them, by their names."""

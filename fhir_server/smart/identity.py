@@ -1,6 +1,6 @@
 """Who signed in, told to apps: the id_token, userinfo, and what an app says when it signs the person out.
 
-OpenID Connect Core s. 2, s. 5.3; RP-Initiated Logout 1.0; SMART 2.2: scopes-and-launch-context.html#scopes-for-requesting-identity-data
+OpenID Connect Core s. 2, s. 5.3; RP-Initiated Logout 1.0; SMART 2.2: scopes-and-launch-context.html
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from fhir_server.smart.grounds import Grounds
-from fhir_server.smart.keys import Keys
+from fhir_server.smart.keys import Algorithm, Keys
 
 #: Long enough for a client whose clock is behind; it opens nothing.
 LIFETIME = timedelta(minutes=10)
-ALGORITHM = "RS256"
+ALGORITHM: Algorithm = "RS256"
 _LARGEST = 16_384
 
 
@@ -70,8 +70,9 @@ class Identity:
         """What an id_token of this server says, be it past; None if it is not one."""
         if len(id_token) > _LARGEST:
             return None
+        published: Any = self.keys.jwks()
         try:
-            claims = jwt.decode(id_token, KeySet.import_key_set(self.keys.jwks()), algorithms=[ALGORITHM]).claims
+            claims = jwt.decode(id_token, KeySet.import_key_set(published), algorithms=[ALGORITHM]).claims
         except (JoseError, ValueError):
             return None
         sub, client_id, session = claims.get("sub"), claims.get("aud"), claims.get("sid")

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from flask import Blueprint, Response, request
 
 from fhir_server.smart.clients import Client, Clients
+from fhir_server.smart.metadata import BRANDS
 
 #: The colours and sizes of our pages, for an app that is shown within them.
 STYLE = {
@@ -48,7 +49,7 @@ def blueprint(*, brands: dict[str, Any], clients: Clients) -> Blueprint:
     public = Blueprint("public", __name__)
     bundle, style = json.dumps(brands, ensure_ascii=False), json.dumps(STYLE)
 
-    @public.get("/fhir/.well-known/user-access-brands.json")
+    @public.get(BRANDS)
     def user_access_brands() -> Response:
         return _answer(bundle.encode(), "application/fhir+json")
 
@@ -85,10 +86,8 @@ def _picture(client: Client) -> tuple[bytes, str] | None:
 
 
 def _answer(content: bytes, type: str) -> Response:
-    """The content, for any origin; 304 for who has it.  RFC 9110 s. 13.1.2"""
+    """The content, for any origin (see `cors.py`); 304 for who has it.  RFC 9110 s. 13.1.2"""
     response = Response(content, content_type=type)
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = "ETag"
     response.headers["Cache-Control"] = "public, no-cache"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -181,7 +181,6 @@ class Tokens:
         with ahead.watching():
             return list(self._tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
 
-
     def _lives(self, kept: Mapping[str, Any]) -> bool:
         if kept["expires_at"] <= self._clock() or kept.get("status", LIVE) != LIVE:
             return False
