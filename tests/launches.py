@@ -20,8 +20,8 @@ from fhir_server.accounts.account import Account, Profile
 from fhir_server.accounts.accounts import Accounts
 from fhir_server.config import Settings
 from fhir_server.smart.clients import Client
-from fhir_server.smart.sessions import Session
 from fhir_server.smart.server import Kept
+from fhir_server.smart.sessions import Session
 from fhir_server.smart.subject import Subject
 from fhir_server.smart.tokens import digest
 from tests.build import patient as a_patient
