@@ -39,6 +39,7 @@ from fhir_server.smart import brands, cors, fetching, metadata, public
 from fhir_server.smart import server as authorization
 from fhir_server.smart.authorization import AuthorizationError
 from fhir_server.smart.grounds import Grounds
+from fhir_server.smart.limiting import Limits
 from fhir_server.smart.recording import Recording
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
@@ -246,6 +247,8 @@ def _smart(around: Surroundings, settings: Settings, base_url: str) -> authoriza
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
         brand=brands.identifier(brands.of(settings, base_url)),
+        limits=Limits(database),
+        fetch_private=settings.fetch_private,
     )
 
 

@@ -217,9 +217,9 @@ def _raw(query: tuple[tuple[str, str], ...]) -> bool:
 
 
 def _bearer() -> str:
-    """The access token.  Raises Unauthorized if there is none.  RFC 6750 s. 2.1, s. 3"""
+    """The access token.  Raises Unauthorized if there is none.  RFC 6750 s. 2.1, s. 3; RFC 9449 s. 7.1"""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if scheme.lower() not in ("bearer", "dpop") or not token.strip():
         raise Unauthorized(
             "An access token is needed: `Authorization: Bearer …`.",
             headers={"WWW-Authenticate": 'Bearer realm="fhir-server"'},

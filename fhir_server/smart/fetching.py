@@ -134,17 +134,17 @@ def fetch(
 def _received(connection: _Pinned, path: str, seconds: float) -> Fetched:
     connection.timeout = seconds
     connection.request("GET", path, headers={"Accept": "application/json", "Accept-Encoding": "identity"})
-    answer = connection.getresponse()
-    if answer.status != 200:
-        raise FetchError("it did not answer 200")
-    if answer.headers.get("Content-Encoding", "identity") != "identity":
-        raise FetchError("its answer is compressed")
-    body = answer.read(LARGEST + 1)
-    if len(body) > LARGEST:
-        raise FetchError("it is too large")
-    if connection.ended or (answer.length or 0) > 0:
-        raise FetchError("it did not answer as it should in time")
-    return Fetched(body, _max_age(answer.headers.get("Cache-Control", ""), answer.headers.get("Age", "0")))
+    with connection.getresponse() as answer:
+        if answer.status != 200:
+            raise FetchError("it did not answer 200")
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise FetchError("its answer is compressed")
+        body = answer.read(LARGEST + 1)
+        if len(body) > LARGEST:
+            raise FetchError("it is too large")
+        if connection.ended or (answer.length or 0) > 0:
+            raise FetchError("it did not answer as it should in time")
+        return Fetched(body, _max_age(answer.headers.get("Cache-Control", ""), answer.headers.get("Age", "0")))
 
 
 def _max_age(control: str, age: str) -> int | None:
@@ -163,16 +163,19 @@ class _Pinned(http.client.HTTPConnection):
         self.default_port = port if port in _PORTS.values() else 0  # which need not be said in `Host`
         self._address = address
         self._context = context
+        #: The base class forgets its socket before the body of an answer is read.
+        self._open: socket.socket | None = None
         self.ended = False
 
     def connect(self) -> None:
         """Connect, and with https see that the certificate is for the name."""
         self.sock: Any = socket.create_connection((self._address, self.port), self.timeout)
         if self._context is not None:
-            # Not at once: while the hands are shaken, `hang_up` must find the socket.
             self.sock = self._context.wrap_socket(
                 self.sock, server_hostname=self.host.rstrip("."), do_handshake_on_connect=False
             )
+        self._open = self.sock
+        if self._context is not None:
             self.sock.do_handshake()
         if self.ended:
             raise OSError("out of time")
@@ -180,12 +183,12 @@ class _Pinned(http.client.HTTPConnection):
     def hang_up(self) -> None:
         """Time is up, however far it is: who drips its answer makes nobody wait."""
         self.ended = True
-        if self.sock is None:
+        if self._open is None:
             return
         try:
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self._open.shutdown(socket.SHUT_RDWR)
         except OSError:
-            self.ended = True  # it was closed meanwhile
+            return  # it was closed meanwhile
 
 
 def _checked() -> ssl.SSLContext:

@@ -92,12 +92,11 @@ class KeySets:
             if len(kept.asked) == FETCHES and now - kept.asked[0] < PERIOD:
                 raise UnusableKey("its jwks_uri was asked too often just now")
             kept.asked.append(now)
-            kept.keys = None
             try:
                 fetched = self._fetch(url)
-                kept.keys = listed(_object(fetched.body))
             except FetchError as error:
                 raise UnusableKey(f"its jwks_uri cannot be fetched: {error}") from None
+            kept.keys = listed(_object(fetched.body))
             kept.until = now + _lifetime(fetched.max_age_seconds)
             return kept.keys, True
 

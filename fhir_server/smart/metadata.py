@@ -135,7 +135,7 @@ class Metadata:
 
 
 def security(metadata: Metadata) -> dict[str, Any]:
-    """What a CapabilityStatement adds in rest.security, for who reads it there alone.  SMART 2.2: conformance"""
+    """What a CapabilityStatement adds in rest.security, for clients that read it only there.  SMART 2.2: conformance"""
     named = {
         "authorize": "authorization_endpoint",
         "token": "token_endpoint",
