@@ -18,10 +18,11 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from fhir_server import audit
 from fhir_server.access import Actor
-from fhir_server.accounts.account import Profile
+from fhir_server.accounts import kept as accounts
 from fhir_server.accounts.accounts import Accounts
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
@@ -37,17 +38,18 @@ from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
 from fhir_server.smart import brands, cors, fetching, metadata, public
 from fhir_server.smart import server as authorization
-from fhir_server.smart.authorization import AuthorizationError
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.limiting import Limits
 from fhir_server.smart.recording import Recording
+from fhir_server.smart.sessions import Cookie
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
-from fhir_server.web import demo_apps
+from fhir_server.web import account, authorize, demo_apps, demo_outbox, sign_in
 from fhir_server.web import pages as web
+from fhir_server.web.visits import visits
 
 Clock = Callable[[], datetime]
 
@@ -89,7 +91,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     store = store_of(client, settings)
     store.prepare()
     concepts.prepare(store.database)
-    Accounts(store.database, now).prepare()
+    accounts.kept(store.database, settings, clock=now).prepare()
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
@@ -168,7 +170,8 @@ def create_app(
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
-    smart = _smart(around, settings, base_url)
+    people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
+    smart = _smart(around, settings, base_url, people.accounts)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -188,6 +191,8 @@ def create_app(
         )
 
     app = Flask(__name__, static_folder=None)
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.redirect_defaults = False
     app.url_map.strict_slashes = False
@@ -212,25 +217,23 @@ def create_app(
         url_prefix="/fhir",
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
-    app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url), clients=smart.kept.clients))
-    if demo:
-        app.register_blueprint(demo_apps.blueprint(base_url=base_url), url_prefix="/demo")
     app.extensions["smart"] = smart
-    app.register_blueprint(oauth.blueprint(smart, local_error=_local_error))
+    app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
+    app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url), clients=smart.kept.clients))
+    _people(app, around, smart, people)
+    if demo:
+        app.register_blueprint(demo_outbox.blueprint(people.outbox, zone=around.zone), url_prefix="/demo")
+        app.register_blueprint(demo_apps.blueprint(base_url=base_url), url_prefix="/demo")
     _health(app, client)
     app.register_error_handler(HTTPException, _refused)
     return app
 
 
-def _smart(around: Surroundings, settings: Settings, base_url: str) -> authorization.Smart:
+def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accounts) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    accounts = Accounts(database, clock)
-
-    def profiles(account: str) -> tuple[Profile, ...]:
-        found = accounts.find(account)
-        return found.profiles if found and found.state == "open" else ()
+    profiles = kept.profiles
 
     def in_standing(on: Grounds) -> bool:
         """Whether the person may still open the record: the account is open, and holds that profile."""
@@ -252,9 +255,29 @@ def _smart(around: Surroundings, settings: Settings, base_url: str) -> authoriza
     )
 
 
-def _local_error(error: AuthorizationError) -> Response:
-    """What no client can be told of."""
-    return Response(_CANNOT, error.status, {"Cache-Control": "no-store"}, content_type="text/html; charset=utf-8")
+def _people(app: Flask, around: Surroundings, smart: authorization.Smart, people: accounts.Kept) -> None:
+    """The pages of who signs in with an account, and of the steps of an authorization request."""
+    sessions, base_url = smart.kept.sessions, smart.issuer
+    signing_in = sign_in.SigningIn(
+        base_url=base_url,
+        accounts=people.accounts,
+        codes=people.codes,
+        outbox=people.outbox,
+        sessions=sessions,
+        cookie=Cookie.of(base_url),
+        clock=around.clock,
+        zone=around.zone,
+        asking=authorize.asking(smart.authorization),
+        record=smart.record,
+    )
+    steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around))
+    app.register_blueprint(sign_in.blueprint(signing_in))
+    app.register_blueprint(authorize.blueprint(steps))
+    app.register_blueprint(
+        account.blueprint(sessions, people.accounts, base_url=base_url, zone=around.zone, record=smart.record)
+    )
+    if people.delivery:
+        people.delivery.start()
 
 
 def _brands(around: Surroundings, settings: Settings, base_url: str) -> dict[str, Any]:
@@ -281,13 +304,6 @@ def _health(app: Flask, client: MongoClient) -> None:
 _NOTHING_HERE = """<!DOCTYPE html>
 <html lang="en"><title>Not found: fhir-server</title>
 <p>There is nothing here; the FHIR API is under <code>/fhir</code>, for programs with an access token.</p>
-</html>
-"""
-
-
-_CANNOT = """<!DOCTYPE html>
-<html lang="en"><title>Not connected: fhir-server</title>
-<p>The app that sent you here is not known, or what it asks for is no longer under way.  Go back and try again.</p>
 </html>
 """
 
