@@ -220,7 +220,7 @@ def create_app(
     app.extensions["smart"] = smart
     app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
-    app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url), clients=smart.kept.clients))
+    app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
     _people(app, around, smart, people)
     if demo:
         app.register_blueprint(demo_outbox.blueprint(people.outbox, zone=around.zone), url_prefix="/demo")

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from datetime import UTC, datetime
-
-import pytest
-
-from fhir_server.smart.clients import Client, Clients
 from tests.calls import Served
 
 ORIGIN = {"Origin": "https://app.example"}
-PICTURE = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
 def test_the_brand_bundle_is_fetched_once(served: Served) -> None:
@@ -52,52 +45,10 @@ def test_the_style_is_json_for_anybody(served: Served) -> None:
     assert all(isinstance(value, str) for value in answer.json.values())
 
 
-def logo(served: Served, given: str | None, *, status: str = "live") -> Client:
-    """A client with this logo, kept."""
-    client = Client(
-        "logo-app",
-        "Logo",
-        "Somebody",
-        kind="public",
-        audience="patient",
-        status=status,  # type: ignore[arg-type]
-        created_at=datetime(2026, 11, 22, tzinfo=UTC),
-        logo=given,
-    )
-    Clients(served.database, lambda: client.created_at).keep(client)
-    return client
+def test_the_logo_of_the_brand_is_a_drawing(served: Served) -> None:
+    """brands.html: brandLogo, an SVG; W3C CSP 3, sandbox"""
+    answer = served.app.test_client().get("/smart/logo.svg", headers=ORIGIN)
 
-
-def drawn(type: str = "image/svg+xml") -> str:
-    """The picture as a `data:` URL of this type."""
-    return f"data:{type};base64,{b64encode(PICTURE.encode()).decode()}"
-
-
-def test_a_logo_runs_nothing(served: Served) -> None:
-    """W3C CSP 3, sandbox: a drawing with a script in it stays a drawing"""
-    logo(served, drawn())
-
-    answer = served.app.test_client().get("/smart/logo/logo-app")
-
-    assert answer.data == PICTURE.encode()
     assert answer.content_type == "image/svg+xml"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
-    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-
-
-@pytest.mark.parametrize(
-    "given", [None, "", "https://evil.example/logo.png", drawn("text/html"), "data:image/png;base64,a"]
-)
-def test_what_is_no_picture_is_not_there(served: Served, given: str | None) -> None:
-    """Nothing is fetched from elsewhere, and nothing else than a picture is served"""
-    logo(served, given)
-
-    assert served.app.test_client().get("/smart/logo/logo-app").status_code == 404
-
-
-def test_the_logo_of_a_suspended_app_is_not_there(served: Served) -> None:
-    """A client that is not live is not there"""
-    logo(served, drawn(), status="suspended")
-
-    assert served.app.test_client().get("/smart/logo/logo-app").status_code == 404
