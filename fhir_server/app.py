@@ -47,7 +47,7 @@ from fhir_server.storage.documents import SERVER
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
-from fhir_server.web import account, authorize, demo_apps, demo_outbox, sign_in
+from fhir_server.web import account, authorize, consent, demo_apps, demo_outbox, logos, sign_in
 from fhir_server.web import pages as web
 from fhir_server.web.visits import visits
 
@@ -273,6 +273,12 @@ def _people(app: Flask, around: Surroundings, smart: authorization.Smart, people
     steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around))
     app.register_blueprint(sign_in.blueprint(signing_in))
     app.register_blueprint(authorize.blueprint(steps))
+    app.register_blueprint(
+        consent.blueprint(
+            smart.authorization, sessions, base_url=base_url, clock=around.clock, problem=authorize.problem
+        )
+    )
+    app.register_blueprint(logos.blueprint(lambda id: (found := smart.kept.clients.find(id)) and found.logo))
     app.register_blueprint(
         account.blueprint(sessions, people.accounts, base_url=base_url, zone=around.zone, record=smart.record)
     )
