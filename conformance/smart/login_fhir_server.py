@@ -13,7 +13,8 @@ import re
 
 #: What the boxes of the page of consent that open a type begin with.
 SECTIONS = {
-    "Observation": ("MESURES", "RESULTATS", "HABITUDES_VIE", "MALADIES.Observation", "Observation"),
+    "Observation": ("MESURES", "RESULTATS", "HABITUDES_VIE", "GROUPE_SANGUIN"),
+    "Condition": ("MALADIES", "HANDICAPS"),
 }
 
 
