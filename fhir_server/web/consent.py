@@ -14,9 +14,13 @@ from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from fhir_server.smart.authorization import Authorization, AuthorizationError, Offer, Refused
+from fhir_server.smart.grants import Grant
 from fhir_server.smart.requests import AuthorizationRequest
 from fhir_server.smart.sessions import Cookie, Session, Sessions
 from fhir_server.web import forms, lines, pages
+from fhir_server.web.authorize import problem as problem_page
+from fhir_server.web.notices import Notices
+from fhir_server.web.sign_in import go
 from fhir_server.web.words import day, words
 
 #: How long an app may come back by itself, by what the form says.
@@ -29,12 +33,10 @@ def blueprint(
     *,
     base_url: str,
     clock: Callable[[], datetime],
-    problem: Callable[[AuthorizationError], Response],
+    notices: Notices,
 ) -> Blueprint:
     """
     The page of consent and the page after a refusal, below `/authorize/[request]`.
-
-    problem: the page that tells a person that the request is over, or that the form was not this server's.
     """
     cookie = Cookie.of(base_url)
     consent = pages.strict(Blueprint("consent", __name__))
@@ -65,14 +67,15 @@ def blueprint(
             row.pieces and (row.is_said or row.id in ids) for row in offer.rows
         ):
             return _page(asked, session, ticked=lambda row: row.id in ids, how_long=how_long, problem="nothing")
-        return redirect(authorization.grant(asked, session, ids, LASTING[how_long]), 303)
+        leads_to = authorization.grant(asked, session, ids, LASTING[how_long])
+        _tell(asked, session)
+        return _to_client(leads_to)
 
     @consent.post("/authorize/<name>/refuse")
     def refuse(name: str) -> AnyResponse:
         asked, session = _decided(name)
         client = authorization.client_of(asked)
-        subject = session.subject
-        kept = subject and authorization.grants.living(subject.sub, asked.client_id, asked.patient)
+        kept = _living(asked, session)
         leads_to = authorization.refuse(asked, session)
         return pages.page(
             "refused", client=client, display=asked.display, leads_to=leads_to, host=host_of(leads_to), kept=bool(kept)
@@ -80,11 +83,25 @@ def blueprint(
 
     @consent.errorhandler(AuthorizationError)
     def over(error: AuthorizationError) -> Response:
-        return problem(error)
+        return problem_page(error)
 
     @consent.errorhandler(Refused)
     def told(refused: Refused) -> AnyResponse:
-        return redirect(refused.redirect, 303)
+        return _to_client(refused.redirect)
+
+    def _tell(asked: AuthorizationRequest, session: Session) -> None:
+        """The person has it in writing, too."""
+        grant = _living(asked, session)
+        if session.subject and grant:
+            notices.connected(session.subject, authorization.client_of(asked), grant, asked.display)
+
+    def _living(asked: AuthorizationRequest, session: Session) -> Grant | None:
+        """What the app is allowed, by this person, in this record."""
+        subject = session.subject
+        if subject is None:
+            return None
+        patient = asked.patient if subject.kind == "patient" else None
+        return authorization.grants.living(subject.sub, asked.client_id, patient)
 
     def _decided(name: str) -> tuple[AuthorizationRequest, Session]:
         """The request that a form of this page, in this session, decides on.  Raises AuthorizationError."""
@@ -135,7 +152,7 @@ def page(
     return pages.page(
         "consent",
         status=400 if problem else 200,
-        form_action=(origin_of(redirect_uri),),
+        form_action=(forms.leads_to(redirect_uri),),
         offer=offer,
         request_id=request_id,
         form=form,
@@ -157,12 +174,6 @@ def host_of(uri: str) -> str:
     return parts.netloc if parts.scheme in ("http", "https") else f"{parts.scheme}:"
 
 
-def origin_of(uri: str) -> str:
-    """What `form-action` has to name for the answer to lead there.  W3C CSP 3: form-action"""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") else f"{parts.scheme}:"
-
-
 def _purpose(name: str) -> str:
     return f"consent {name}"
 
@@ -176,6 +187,12 @@ def _preset(tick: str | None) -> Callable[[lines.Row], bool]:
     return lambda row: row.ticked
 
 
+def _to_client(leads_to: str) -> AnyResponse:
+    response = redirect(leads_to, 303)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def _back(name: str) -> AnyResponse:
     """To where the step that is due is looked up."""
-    return redirect(f"{request.script_root}/authorize/{name}", 303)
+    return go(f"{request.script_root}/authorize/{name}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from fhir_server.smart.offer import Row
+from fhir_server.smart.offer import DIVISIONS, Row
 from fhir_server.web.words import words
 
 
@@ -75,3 +76,31 @@ def beside(rows: Iterable[Row], language: str) -> tuple[Line, ...]:
 
 def _line(place: str, told: dict[str, str], rows: list[Row]) -> Line:
     return Line(place, told["label"], told["sentence"], tuple(rows))
+
+
+def summary(rows: Iterable[Row], language: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What the rows allow, in a few words: what can be done, and with which sections."""
+    said = words(language)["consent"]
+    found: dict[str, dict[str, None]] = {}
+    rows = tuple(rows)
+    for group in groups(rows, language):
+        whole = {line.place for line in group.lines} == _places(group.code)
+        for line in group.lines:
+            for row in line.rows:
+                found.setdefault(_verb(row, said), {})[group.label if whole else line.label] = None
+    for line in beside(rows, language):
+        for row in line.rows:
+            found.setdefault(_verb(row, said), {})[line.label] = None
+    return tuple(
+        (verb, tuple(labels)) for verb, labels in sorted(found.items(), key=lambda one: one[0] != said["reading"])
+    )
+
+
+def _verb(row: Row, said: Mapping[str, Any]) -> str:
+    return str(said["reading"] if row.reads else said["writing"][row.letters])
+
+
+def _places(section: str) -> set[str]:
+    """All that a section is divided into."""
+    divided = (codes for (code, _), codes in DIVISIONS.items() if code == section)
+    return {section, *(f"{section}.{division}" for codes in divided for division in codes)}

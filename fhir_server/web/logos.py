@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Response
 
+from fhir_server.smart.clients import Clients
 from fhir_server.web import pages
 
 #: What is served as an image; SVG runs nothing as one, and the policy of the answer lets it run nothing by itself.
@@ -20,13 +20,14 @@ TYPES = frozenset({"image/png", "image/jpeg", "image/svg+xml"})
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 
 
-def blueprint(logo_of: Callable[[str], str | None]) -> Blueprint:
-    """`/app-logo/[client]`; logo_of: the `data:` URL of a client's logo, if it has one."""
+def blueprint(clients: Clients) -> Blueprint:
+    """`/app-logo/[client]`."""
     logos = Blueprint("logos", __name__)
 
     @logos.get("/app-logo/<client_id>")
     def logo(client_id: str) -> Response:
-        found = read(logo_of(client_id) or "")
+        client = clients.find(client_id, any_status=True)
+        found = read(client.logo or "") if client else None
         if found is None:
             return Response(status=404)
         type, content = found
