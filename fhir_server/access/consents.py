@@ -67,6 +67,12 @@ def kind(consent: Mapping[str, Any]) -> str | None:
     return "access" if provision.get("actor") else None
 
 
+def collection(consent: Mapping[str, Any]) -> str | None:
+    """How a professional collected what the consent says; None if it does not say so in a way that is known."""
+    found = _extension(consent, COLLECTION, "valueCode")
+    return found if found in COLLECTIONS else None
+
+
 def faults(consent: Mapping[str, Any], base: str = "") -> list[Issue]:
     """Why a choice cannot be evaluated; nothing for one that can, or that is over, or about another matter."""
     if consent.get("status") != "active" or not is_choice(consent):
@@ -163,11 +169,10 @@ def choices(
                 blocked = dict.fromkeys(one for actor in actors for one in (actor, known.get(actor)) if one)
                 blocks += [Block(actor, start, end) for actor in blocked]
             case "access" | "administrator":
-                collection = _extension(consent, COLLECTION, "valueCode")
-                by = _declared_by(consent, base) if collection else None
+                how = collection(consent)
+                by = _declared_by(consent, base) if how else None
                 permits += [
-                    Permit(actor, sections or None, start, end, what == "administrator", by, collection)
-                    for actor in actors
+                    Permit(actor, sections or None, start, end, what == "administrator", by, how) for actor in actors
                 ]
             case "caregiver":
                 caregivers += [Member(actor, None, start, end) for actor in actors]

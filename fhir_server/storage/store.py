@@ -51,7 +51,7 @@ COUNTED = 10_000
 _TOO_LARGE = "The resource is too large to be kept: 16 MB with its index."
 _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
-_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1}
+_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "deposited": 1}
 _MAJORITY = WriteConcern("majority", j=True)
 
 
