@@ -18,7 +18,8 @@ from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 
 from fhir_server import audit
-from fhir_server.access import Actor
+from fhir_server.access import Actor, matrix
+from fhir_server.access.matrix import carried_matrix
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.fhir.outcome import FhirError, NotFound
@@ -123,6 +124,7 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         update_as_create=settings.update_as_create,
         check_references=settings.check_references,
         demands=demands.read(settings.demanded_profiles),
+        matrix=matrix.load(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix(),
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
 

@@ -185,7 +185,7 @@ def _refuse_other_metadata(interaction: str, resource: Resource, before: Mapping
     differing = [
         name
         for name in dict.fromkeys([*before, *resource])
-        if name not in ("meta", "status", "securityLabel", "_status", "text")
+        if name not in ("meta", "status", "securityLabel", "_status")
         and _without_archived(name, resource.get(name)) != _without_archived(name, before.get(name))
     ]
     if differing:
@@ -209,7 +209,7 @@ def _amended(actor: Actor, interaction: str, resource: Resource, before: Mapping
 
 def _bare(resource: Mapping[str, Any]) -> dict[str, Any]:
     """The resource without what its holder may change, though another deposited it."""
-    bare = {name: value for name, value in resource.items() if name not in ("meta", "securityLabel", "text")}
+    bare = {name: value for name, value in resource.items() if name not in ("meta", "securityLabel")}
     if resource["resourceType"] == "Consent":
         bare.pop("status", None)
     meta = {name: value for name, value in resource.get("meta", {}).items() if name in ("profile", "tag", "source")}
@@ -236,7 +236,7 @@ def _not_yours(resource: Mapping[str, Any]) -> Forbidden:
 def _with_default_label(
     resource: Resource, before: Mapping[str, Any] | None, actor: Actor, choices: Choices | None
 ) -> Resource:
-    """With the labels that a new resource gets by itself: in a secret session, or where the holder masks all new ones."""
+    """With the labels that a resource gets by itself: in a secret session, and where the holder masks what is new."""
     wanted = []
     if actor.secret:
         wanted.append(INVISIBLE_TO_REPRESENTATIVES)

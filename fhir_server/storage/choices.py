@@ -16,7 +16,6 @@ from typing import Any
 
 from pymongo import ReplaceOne
 from pymongo.client_session import ClientSession
-from pymongo.database import Database
 
 from fhir_server.access import choices as kept
 from fhir_server.access.choices import EVERYBODY, Choices
@@ -59,18 +58,18 @@ def concerning(
         return tuple(kept.read(document) for document in found.limit(limit + 1))
 
 
-def follow(unit: Unit, written: Iterable[Stored], *, base: str, zone: tzinfo) -> None:
+def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *, base: str, zone: tzinfo) -> None:
     """
     Write anew the choices that a transaction has changed: those of whose Patient, Consents or CareTeams it wrote.
 
     Also of a space that is closed and that something was deposited in: who did has to be told.
     """
-    written = list(written)
+    written = [*written, *replaced]
     changed = {patient for one in written if one.type in SOURCES for patient in patients_of(one)}
     others = {patient for one in written for patient in patients_of(one)} - changed
     if others:
         shut = {"_id": {"$in": sorted(others)}, "involved": {"$exists": True}}
-        changed |= {one["_id"] for one in unit.choices().find(shut, {"_id": 1}, session=unit.session)}
+        changed |= {one["_id"] for one in unit.collection(CHOICES).find(shut, {"_id": 1}, session=unit.session)}
     if changed:
         unit.flush()
         rewrite(unit, sorted(changed), base=base, zone=zone)
@@ -100,7 +99,7 @@ def rewrite(unit: Unit, patients: Sequence[str], *, base: str, zone: tzinfo) -> 
         if not made.is_open or any(block.to == EVERYBODY for block in made.blocks):
             document["involved"] = sorted(_involved(unit, patient))
         changes.append(ReplaceOne({"_id": patient}, document, upsert=True))
-    unit.choices().bulk_write(changes, session=unit.session)
+    unit.collection(CHOICES).bulk_write(changes, session=unit.session)
     unit.wrote = True
 
 
@@ -144,9 +143,3 @@ def _involved(unit: Unit, patient: str) -> set[str]:
         where = InRecord(patient)
         found |= set(unit.texts(type, parameter, where, allowed=Present(parameter), limit=MOST_STATEMENTS))
     return {one for one in found if not one.startswith(("Patient/", "RelatedPerson/"))}
-
-
-def create_indexes(database: Database) -> None:
-    """The indexes that choices are found by."""
-    database[CHOICES].create_index("concerns", name="concerns")
-    database[CHOICES].create_index("involved", name="involved", sparse=True)

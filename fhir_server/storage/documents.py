@@ -35,6 +35,7 @@ from fhir_server.search.expression import Entry
 HISTORY = "_history"
 CARRIED = "carried"
 CONDITIONAL = "_conditional"
+CHOICES = "_choices"
 #: What the servers of one database know in common, a document each.
 SERVER = "_server"
 MET = "met"

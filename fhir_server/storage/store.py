@@ -469,6 +469,15 @@ class Unit:
         self.flush()
         return self._store.count(type, where, session=self._session, **asked)
 
+    @property
+    def session(self) -> ClientSession:
+        """What its reads and writes are part of."""
+        return self._session
+
+    def collection(self, name: str) -> Collection:
+        """As Store.collection; what is asked of it names the session."""
+        return self._store.collection(name)
+
     def refuse(self, type: str, *expressions: Expression) -> None:
         """As Store.refuse."""
         self._store.refuse(type, *expressions)
