@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,8 @@ from werkzeug.exceptions import HTTPException
 from fhir_server import audit
 from fhir_server.access import Actor, matrix
 from fhir_server.access.matrix import carried_matrix
+from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.matrix import load as load_matrix
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.fhir.outcome import FhirError, NotFound
@@ -124,9 +127,14 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         update_as_create=settings.update_as_create,
         check_references=settings.check_references,
         demands=demands.read(settings.demanded_profiles),
-        matrix=matrix.load(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix(),
+        matrix=matrix_of(settings),
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
+
+
+def matrix_of(settings: Settings) -> Matrix:
+    """The habilitation matrix that the settings name.  Raises ConfigError."""
+    return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
 
 
 def create_app(
