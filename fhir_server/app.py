@@ -8,21 +8,23 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pymongo
 from flask import Flask, Response, jsonify, request
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 
 from fhir_server import audit
-from fhir_server.access import Actor, matrix
-from fhir_server.access.matrix import carried_matrix
+from fhir_server.access import Actor
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
+from fhir_server.accounts.account import Profile
+from fhir_server.accounts.accounts import Accounts
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.fhir.outcome import FhirError, NotFound
@@ -34,7 +36,13 @@ from fhir_server.loading import carried
 from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
-from fhir_server.smart.tokens import Tokens
+from fhir_server.smart import blueprint as oauth
+from fhir_server.smart import cors, fetching, metadata
+from fhir_server.smart import server as authorization
+from fhir_server.smart.authorization import AuthorizationError
+from fhir_server.smart.grounds import Grounds
+from fhir_server.smart.limiting import Limits
+from fhir_server.smart.recording import Recording
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
 from fhir_server.storage.store import Store
@@ -81,7 +89,8 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     store = store_of(client, settings)
     store.prepare()
     concepts.prepare(store.database)
-    Tokens(store.database, now).prepare()
+    Accounts(store.database, now).prepare()
+    kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -137,6 +146,17 @@ def matrix_of(settings: Settings) -> Matrix:
     return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
 
 
+def kept_for_smart(database: Database, settings: Settings, base: str, *, clock: Clock = now) -> authorization.Kept:
+    """What the authorization server in front of this FHIR base URL keeps."""
+    return authorization.kept(
+        database,
+        base.removesuffix("/fhir"),
+        clock=clock,
+        fetch=partial(fetching.fetch, private=settings.fetch_private),
+        sealing_key=settings.sealing_key,
+    )
+
+
 def create_app(
     client: MongoClient,
     settings: Settings,
@@ -152,7 +172,7 @@ def create_app(
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
-    tokens = Tokens(around.store.database, clock)
+    smart = _smart(around, settings, base_url)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -180,7 +200,7 @@ def create_app(
         rest.blueprint(
             base=base,
             router=Router(rest.unforeseen, settings.max_bundle_entries),
-            authenticate=tokens.authenticate,
+            authenticate=smart.authenticate,
             repository_for=repository_for,
             record_stranger=record_stranger,
             under_way=around.recorder.expecting,
@@ -189,23 +209,52 @@ def create_app(
                 clock(),
                 update_as_create=settings.update_as_create,
                 withheld=around.store.readiness.withheld(),
+                security=metadata.security(smart.metadata),
             ),
-            configuration=smart_configuration(),
+            configuration=smart.metadata.smart(),
         ),
         url_prefix="/fhir",
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
+    app.extensions["smart"] = smart
+    app.register_blueprint(oauth.blueprint(smart, local_error=_local_error))
+    cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
     _health(app, client)
     app.register_error_handler(HTTPException, _refused)
     return app
 
 
-def smart_configuration() -> dict[str, Any]:
-    """Which scopes a token of this server can have.  SMART App Launch 2.2: conformance"""
-    return {
-        "scopes_supported": ["patient/*.cruds", "user/*.cruds", "system/*.cruds"],
-        "capabilities": ["permission-v1", "permission-v2", "permission-patient", "permission-user"],
-    }
+def _smart(around: Surroundings, settings: Settings, base_url: str) -> authorization.Smart:
+    """The authorization server of this process."""
+    database, clock = around.store.database, around.clock
+    accounts = Accounts(database, clock)
+
+    def profiles(account: str) -> tuple[Profile, ...]:
+        found = accounts.find(account)
+        return found.profiles if found and found.state == "open" else ()
+
+    def in_standing(on: Grounds) -> bool:
+        """Whether the person may still open the record: the account is open, and holds that profile."""
+        if on.actor["kind"] != "patient":
+            return True
+        return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
+
+    return authorization.smart(
+        kept_for_smart(database, settings, around.base, clock=clock),
+        base_url,
+        clock=clock,
+        profiles=profiles,
+        constrain=around.constraint,
+        record=Recording(around.recorder, new_id, clock),
+        in_standing=in_standing,
+        limits=Limits(database),
+        fetch_private=settings.fetch_private,
+    )
+
+
+def _local_error(error: AuthorizationError) -> Response:
+    """What no client can be told of."""
+    return Response(_CANNOT, error.status, {"Cache-Control": "no-store"}, content_type="text/html; charset=utf-8")
 
 
 def _health(app: Flask, client: MongoClient) -> None:
@@ -226,6 +275,13 @@ def _health(app: Flask, client: MongoClient) -> None:
 _NOTHING_HERE = """<!DOCTYPE html>
 <html lang="en"><title>Not found: fhir-server</title>
 <p>There is nothing here; the FHIR API is under <code>/fhir</code>, for programs with an access token.</p>
+</html>
+"""
+
+
+_CANNOT = """<!DOCTYPE html>
+<html lang="en"><title>Not connected: fhir-server</title>
+<p>The app that sent you here is not known, or what it asks for is no longer under way.  Go back and try again.</p>
 </html>
 """
 

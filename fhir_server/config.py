@@ -71,6 +71,12 @@ def _database(text: str) -> str:
     return text
 
 
+def _long(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("expected 32 characters or more, from a random source")
+    return text
+
+
 SETTINGS = (
     Setting(
         "mongodb_uri",
@@ -98,6 +104,8 @@ SETTINGS = (
     ),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
+    Setting("sealing_key", _long, None, "Encrypts the signing keys in the database, where they otherwise stand open."),
+    Setting("fetch_private", _flag, False, "Fetch the keys of clients from private addresses and by plain http too."),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
 
@@ -120,6 +128,8 @@ class Settings:
     habilitation_matrix: str | None = None
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
+    sealing_key: str | None = None
+    fetch_private: bool = False
     log_level: str = "INFO"
 
 

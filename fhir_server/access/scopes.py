@@ -122,9 +122,9 @@ def _is_v1(word: str) -> bool:
 
 
 def _written(scope: Scope, *, v1: bool) -> str:
-    """The scope in the words of SMART 1 for who asked in them, if it can be said so."""
-    if v1 and scope.letters in _V1_WORDS:
-        return f"{scope.context}/{scope.type}.{_V1_WORDS[scope.letters]}{scope.query}"
+    """The scope in the words of SMART 1 for who asked in them, if it can be said so: they know no constraints."""
+    if v1 and scope.letters in _V1_WORDS and not scope.constraints:
+        return f"{scope.context}/{scope.type}.{_V1_WORDS[scope.letters]}"
     return str(scope)
 
 
