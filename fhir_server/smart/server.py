@@ -167,7 +167,7 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
-    fetch_private whether clients may be registered with keys at a private address
+    fetch_private whether the keys of a client may be on a private address
     """
     identity = Identity(issuer, kept.keys, clock)
     issuing = Issuer(
