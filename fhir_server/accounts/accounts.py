@@ -76,6 +76,11 @@ class Accounts:
         """The account with this login, whatever its state."""
         return self._one("login", login)
 
+    def profiles(self, id: str | None) -> tuple[Profile, ...]:
+        """The records that the account with this id opens: none unless it is open."""
+        found = self.find(id)
+        return found.profiles if found and found.state == "open" else ()
+
     def holders(self, patient: str) -> tuple[Account, ...]:
         """The open accounts that open the record of the Patient with this id, its own holder's first."""
         with answering():
