@@ -90,7 +90,7 @@ def test_no_other_origin_may(launches: Launching, path: str, origin: str, change
     assert "Access-Control-Allow-Origin" not in preflight(launches, path, other).headers
 
 
-@pytest.mark.parametrize("path", ["/oauth/authorize", "/oauth/logout", "/oauth/introspect", "/oauth/launch", "/"])
+@pytest.mark.parametrize("path", ["/oauth/authorize", "/oauth/logout", "/oauth/introspect", "/sign-in", "/"])
 def test_no_page_may_call_where_people_decide(launches: Launching, path: str, origin: str) -> None:
     """RFC 9700 s. 2.6: "CORS MUST NOT be supported at the authorization endpoint" """
     assert "Access-Control-Allow-Origin" not in preflight(launches, path, origin).headers

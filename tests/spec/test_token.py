@@ -79,7 +79,9 @@ def test_what_is_not_ticked_is_not_granted(launches: Launching) -> None:
     launch = begun(launches, scope="launch/patient patient/Patient.rs patient/Observation.rs")
     told = launch.tokens(ticked={"RESULTATS.laboratory-read"}, lasting=None)
     (left,) = [word for word in told["scope"].split() if word != "launch/patient"]
-    assert left.startswith("patient/Observation.rs?category=") and left.endswith("|laboratory")
+    assert left.startswith("patient/Observation.rs?") and left.endswith(
+        "category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
+    )
     caller = launches.caller(told["access_token"])
     assert caller("GET", "Patient").status_code == 403
     assert caller("GET", "Observation").status_code == 200
