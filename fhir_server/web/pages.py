@@ -120,6 +120,7 @@ def page(
         languages={code: (own, _in_language(code)) for code, own in LANGUAGES.items()},
         site=catalogue["site"],
         words=catalogue[name],
+        all_words=catalogue,
         **values,
     )
     return Response(
