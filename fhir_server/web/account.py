@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from datetime import tzinfo
+from typing import Any
 
 from flask import Blueprint, request
 from werkzeug.wrappers import Response as AnyResponse
