@@ -225,7 +225,7 @@ def create_app(
         url_prefix="/fhir",
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
-    app.extensions["smart"] = smart
+    app.extensions.update(smart=smart, people=people)
     app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
     _public(app, around.store.database, settings, base_url, clock)

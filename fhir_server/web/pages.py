@@ -127,6 +127,7 @@ def page(
         text,
         status,
         headers={
+            **_HEADERS,
             "Cache-Control": cache,
             "Content-Language": spoken,
             "Content-Security-Policy": policy(*form_action),
