@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pymongo
@@ -42,7 +43,6 @@ from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
 from fhir_server.smart import brands, cors, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
-from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.limiting import Limits
@@ -237,7 +237,7 @@ def create_app(
     app.extensions.update(smart=smart, people=people)
     app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
-    _public(app, around.store.database, settings, base_url, clock)
+    app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
     professionals = _professionals(app, around, smart, settings, demo=demo)
     _people(app, around, smart, people, professionals, demo=demo)
     _decisions(app, around, smart, people)
@@ -268,6 +268,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        brand=brands.identifier(brands.of(settings, base_url)),
         limits=Limits(database),
         fetch_private=settings.fetch_private,
     )
@@ -353,10 +354,10 @@ def _decisions(app: Flask, around: Surroundings, smart: authorization.Smart, peo
     app.register_blueprint(logos.blueprint(clients))
 
 
-def _public(app: Flask, database: Database, settings: Settings, base_url: str, clock: Clock) -> None:
+def _brands(around: Surroundings, settings: Settings, base_url: str) -> dict[str, Any]:
+    """The brand bundle, with the time of its last change."""
     resources = brands.of(settings, base_url)
-    bundle = brands.bundle(resources, base_url, brands.changed(database, resources, clock()))
-    app.register_blueprint(public.blueprint(brands=bundle, clients=Clients(database, clock)))
+    return brands.bundle(resources, base_url, brands.changed(around.store.database, resources, around.clock()))
 
 
 def _health(app: Flask, client: MongoClient) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -159,6 +159,7 @@ def smart(
     in_standing: Callable[[Grounds], bool],
     limits: Limits,
     fetch_private: bool = False,
+    brand: Mapping[str, Any] | None = None,
 ) -> Smart:
     """
     The authorization server over what is kept.
@@ -167,7 +168,8 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
-    fetch_private whether clients may be registered with keys at a private address
+    fetch_private whether the keys of a client may be on a private address
+    brand         the identifier of this server's own among the user-access brands
     """
     identity = Identity(issuer, kept.keys, clock)
     issuing = Issuer(
@@ -200,7 +202,7 @@ def smart(
         kept=kept,
         authorization=authorization,
         identity=identity,
-        metadata=Metadata(issuer, dpop=PROOF_ALGORITHMS),
+        metadata=Metadata(issuer, brand, dpop=PROOF_ALGORITHMS),
         oauth=AuthorizationServer(issuer, kept, issuing, authentication),
         revocation=Revocation(kept.tokens, kept.families, authentication),
         introspection=Introspection(issuer, kept.tokens, kept.families, authentication, limits),
