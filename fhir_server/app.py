@@ -326,7 +326,6 @@ def _people(
         directory=Directory(around),
         sessions=sessions,
         rates=Rates(around.store.database),
-        access=lambda subject, patient: "unknown",
         today=lambda: around.clock().astimezone(around.zone).date(),
         base_url=base_url,
         tests=demo,
