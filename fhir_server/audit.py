@@ -141,6 +141,9 @@ def _kind(interaction: str) -> dict[str, Any]:
         code = "110122" if interaction == "login" else "110114"
         coding = {"system": _DCM, "code": code, "display": "Login" if interaction == "login" else "User Authentication"}
         return {"type": {"system": _DCM, "code": "110114"}, "subtype": [coding], "action": "E"}
+    if interaction == "client":
+        coding = {"system": _DCM, "code": "110137", "display": "User Security Attributes Changed"}
+        return {"type": {"system": _DCM, "code": "110113"}, "subtype": [coding], "action": "E"}
     code, _, name = interaction.partition("-") if interaction.startswith("operation-") else (interaction, "", "")
     coding = {"system": _INTERACTIONS, "code": code, **({"display": f"${name}"} if name else {})}
     return {

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from fhir_server.fhir import json
 from fhir_server.fhir.outcome import BadRequest, FhirError
-from fhir_server.smart.authentication import refuse_query
+from fhir_server.smart.authentication import ALL_METHODS
 from fhir_server.smart.authorization import AuthorizationError, LocalError, Refused
 from fhir_server.smart.ehr_launch import read_context
 from fhir_server.smart.requests import PUSHED_LIFETIME, Parameters
@@ -61,13 +61,14 @@ def blueprint(
     @oauth.post("/oauth/par")
     def par() -> Response:
         def pushed(asked: TokenRequest) -> Response:
-            refuse_query(asked.query, asked.form)
-            client = server.authenticate_client(asked, None, "par")
+            client = smart.oauth.authenticate_client(asked, ALL_METHODS, "par")
             params = tuple(pair for pair in _parameters() if pair[0] not in _OF_CLIENT)
             if ("client_id", client.client_id) not in params:
                 params = (*params, ("client_id", client.client_id))
             if any(name == "request_uri" for name, _ in params):
                 raise InvalidRequestError("A pushed request has no request_uri.")
+            if "DPoP" in asked.headers:
+                params = (*params, ("dpop_jkt", str(server.proven(asked))))  # RFC 9449 s. 10.1
             try:
                 authorization.check(client, params)
             except LocalError:
@@ -81,11 +82,19 @@ def blueprint(
 
     @oauth.post("/oauth/token")
     def token() -> Response:
-        def asked_for(asked: TokenRequest) -> Response:
-            refuse_query(asked.query, asked.form)
-            return server.create_token_response()
+        return server.respond(lambda asked: server.create_token_response())
 
-        return server.respond(asked_for)
+    @oauth.post("/oauth/revoke")
+    def revoke() -> Response:
+        return server.respond(smart.revocation)
+
+    @oauth.post("/oauth/introspect")
+    def introspect() -> Response:
+        return server.respond(smart.introspection)
+
+    @oauth.post("/oauth/register")
+    def register() -> Response:
+        return server.respond(lambda asked: smart.registration(asked, request.get_data(cache=False)))
 
     @oauth.route("/oauth/userinfo", methods=["GET", "POST"])
     def userinfo() -> Response:

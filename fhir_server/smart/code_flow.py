@@ -20,6 +20,7 @@ from fhir_server.smart.clients import Client
 #: RFC 7636 s. 4.1
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _NO_CODE = "The code is not known, was used, or has expired."
+_NO_KEY = "The proof of the key is missing, or of another key."
 _NO_REFRESH = "The refresh token is not known, or has expired."
 
 
@@ -44,8 +45,8 @@ class CodeGrant(AuthorizationCodeGrant):
         challenge = create_s256_code_challenge(verifier)
         if redirect_uri != claimed.redirect_uri or not secrets.compare_digest(challenge, claimed.code_challenge):
             raise InvalidGrantError(_NO_CODE)
-        if claimed.grounds.jkt not in (None, proven) or (client.dpop_bound and proven is None):
-            raise InvalidGrantError("The proof of the key is missing, or of another key.")
+        if claimed.grounds.jkt not in (None, proven):
+            raise InvalidGrantError(_NO_KEY)
         self.request.client, self.request.authorization_code = client, claimed
         self.request.credential = proven
 
@@ -74,8 +75,8 @@ class RefreshGrant(RefreshTokenGrant):
         if not self.server.families.is_current(family, token):
             self.server.issuer.reused(family)
             raise InvalidGrantError(_NO_REFRESH)
-        if family.grounds.jkt != self.server.proven(self.request):
-            raise InvalidGrantError("The proof of the key is missing, or of another key.")
+        if family.grounds.jkt not in (None, self.server.proven(self.request)):
+            raise InvalidGrantError(_NO_KEY)
         self.request.client, self.request.refresh_token = client, (family, token)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:

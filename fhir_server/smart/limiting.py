@@ -26,6 +26,9 @@ class _Storage(MongoDBStorageBase):
         )
         self._client = database.client
 
+    def __del__(self) -> None:
+        """Nothing: the library would close the connection, which is not this object's."""
+
     def _init_mongo_client(self, uri: str | None, **options: Any) -> Any:
         return self._client
 

@@ -35,6 +35,14 @@ def fault(name: str) -> str | None:
     return None
 
 
+def is_plain(text: str) -> bool:
+    """Whether a longer text holds no markup, and no character that is not seen or turns others round.  UAX 9 s. 2"""
+    return not any(
+        character in "<>" or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        for character in text
+    )
+
+
 def skeleton(name: str) -> str:
     """The name as an eye takes it in: without case, marks and punctuation, what looks alike being the same."""
     folded = "".join(_LETTERS.get(character, character) for character in name.casefold())

@@ -16,24 +16,32 @@ from pymongo.database import Database
 from werkzeug.datastructures import MultiDict
 
 from fhir_server.access import Actor
+from fhir_server.fhir.outcome import Unauthorized
 from fhir_server.smart.asked import Constrain
 from fhir_server.smart.assertions import Assertions
-from fhir_server.smart.authentication import Authentication
+from fhir_server.smart.authentication import Authentication, refuse_query
 from fhir_server.smart.authorization import Authorization, ProfileLike
+from fhir_server.smart.backend import BackendGrant
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.code_flow import CodeGrant, RefreshGrant
 from fhir_server.smart.codes import Codes
+from fhir_server.smart.dpop import ALGORITHMS as PROOF_ALGORITHMS
+from fhir_server.smart.dpop import InvalidProof, Proofs
 from fhir_server.smart.fetching import Fetched
 from fhir_server.smart.grants import Grant, Grants
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.identity import Identity
+from fhir_server.smart.introspection import Introspection
 from fhir_server.smart.issuing import Issuer, Standing
 from fhir_server.smart.key_sets import KeySets
 from fhir_server.smart.keys import Keys
 from fhir_server.smart.launches import Launches
+from fhir_server.smart.limiting import Limits
 from fhir_server.smart.metadata import Metadata
 from fhir_server.smart.refresh import Families
+from fhir_server.smart.registration import Invitations, Registration
 from fhir_server.smart.requests import Requests
+from fhir_server.smart.revocation import Revocation
 from fhir_server.smart.sessions import Sessions
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage.store import Ahead, Brought
@@ -55,6 +63,8 @@ class Kept:
     tokens: Tokens
     families: Families
     assertions: Assertions
+    proofs: Proofs
+    invitations: Invitations
 
     def prepare(self) -> None:
         """Make the indexes: one of each kind, before the server starts."""
@@ -113,6 +123,8 @@ def kept(
         tokens=tokens,
         families=families,
         assertions=Assertions(database, clock, audiences=audiences, key_sets=KeySets(clock, fetch)),
+        proofs=Proofs(database, clock),
+        invitations=Invitations(database, clock),
     )
 
 
@@ -126,6 +138,9 @@ class Smart:
     identity: Identity
     metadata: Metadata
     oauth: AuthorizationServer
+    revocation: Revocation
+    introspection: Introspection
+    registration: Registration
     record: Callable[..., None]
 
     def authenticate(self, token: str, foresee: Callable[[Actor | None], Ahead | None]) -> tuple[Actor, Brought | None]:
@@ -142,6 +157,8 @@ def smart(
     constrain: Constrain,
     record: Callable[..., None],
     in_standing: Callable[[Grounds], bool],
+    limits: Limits,
+    fetch_private: bool = False,
 ) -> Smart:
     """
     The authorization server over what is kept.
@@ -150,6 +167,7 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
+    fetch_private whether clients may be registered with keys at a private address
     """
     identity = Identity(issuer, kept.keys, clock)
     issuing = Issuer(
@@ -176,10 +194,19 @@ def smart(
         record=record,
         clock=clock,
     )
-    oauth = AuthorizationServer(
-        issuer, Authentication(kept.clients.find, kept.assertions), issuing, kept.codes, kept.families
+    authentication = Authentication(kept.clients.find, kept.assertions)
+    return Smart(
+        issuer=issuer,
+        kept=kept,
+        authorization=authorization,
+        identity=identity,
+        metadata=Metadata(issuer, dpop=PROOF_ALGORITHMS),
+        oauth=AuthorizationServer(issuer, kept, issuing, authentication),
+        revocation=Revocation(kept.tokens, kept.families, authentication),
+        introspection=Introspection(issuer, kept.tokens, kept.families, authentication, limits),
+        registration=Registration(kept.clients, kept.invitations, record, clock, private=fetch_private),
+        record=record,
     )
-    return Smart(issuer, kept, authorization, identity, Metadata(issuer), oauth, record)
 
 
 class _Form(OAuth2Payload):
@@ -229,15 +256,16 @@ class _UnknownGrantType(OAuth2Error):
 class AuthorizationServer(FlaskAuthorizationServer):
     """Authlib's server, with this server's clients, grants and tokens."""
 
-    def __init__(self, issuer: str, authentication: Authentication, issuing: Issuer, codes: Codes, families: Families):
+    def __init__(self, issuer: str, kept: Kept, issuing: Issuer, authentication: Authentication):
         super().__init__()
         self._base_url = issuer
         self._client_auth = authentication
+        self._proofs = kept.proofs
         self.issuer = issuing
-        self.codes = codes
-        self.families = families
-        self.register_grant(CodeGrant)
-        self.register_grant(RefreshGrant)
+        self.codes = kept.codes
+        self.families = kept.families
+        for grant in (CodeGrant, RefreshGrant, BackendGrant):
+            self.register_grant(grant)
 
     def create_oauth2_request(self, request: Request | None) -> OAuth2Request:
         """The request, read from its body."""
@@ -253,17 +281,43 @@ class AuthorizationServer(FlaskAuthorizationServer):
         raise _UnknownGrantType
 
     def proven(self, request: OAuth2Request) -> str | None:
-        """The thumbprint of the key that the request brings a proof of, if it does."""
+        """
+        The thumbprint of the key that the request brings a proof of, if it does.
+
+        Raises InvalidProof for one that is wrong, or missing though the client's tokens are bound to a key.
+        """
+        if "DPoP" in request.headers:
+            return self._key(flask_request)
+        if request.client and request.client.dpop_bound:
+            raise InvalidProof("The tokens of this client are bound to a key: a proof of it is needed.")
         return None
 
     def proven_here(self, token: str) -> str | None:
-        """The thumbprint of the key that the request under way brings a proof of, for this access token."""
-        return None
-
-    def respond(self, answer: Callable[[OAuth2Request], Response]) -> Response:
-        """The answer to a request of a client, or the error that it comes to.  RFC 6749 s. 5.2"""
-        request = self.create_oauth2_request(None)
+        """
+        The thumbprint of the key that the request under way proves for this access token; None if it asks by the token
+        alone.  Raises Unauthorized for a proof that is wrong.  RFC 9449 s. 7.1
+        """
+        if flask_request.headers.get("Authorization", "").partition(" ")[0].lower() != "dpop":
+            return None
         try:
+            return self._key(flask_request, token)
+        except InvalidProof as error:
+            challenge = f'DPoP realm="fhir-server", error="{error.error}", algs="{" ".join(PROOF_ALGORITHMS)}"'
+            raise Unauthorized(
+                "The proof of the key is missing or wrong.", headers={"WWW-Authenticate": challenge}
+            ) from None
+
+    def _key(self, request: Request, token: str | None = None) -> str:
+        proofs = request.headers.getlist("DPoP")
+        if len(proofs) != 1:
+            raise InvalidProof("One proof is needed.")
+        return self._proofs.key_of(proofs[0], method=request.method, url=self._base_url + request.path, token=token)
+
+    def respond(self, answer: Callable[[TokenRequest], Response]) -> Response:
+        """The answer to a request of a client, or the error that it comes to: what is asked stands in the body."""
+        request = TokenRequest(flask_request, self._base_url)
+        try:
+            refuse_query(request.query, request.form)
             return answer(request)
         except OAuth2Error as error:
             return self.handle_error_response(request, error)
