@@ -478,6 +478,10 @@ class Repository:
         self._trail.interaction = "transaction"
         return self._write("transaction", lambda inside, unit: work(inside))
 
+    def alongside(self, work: Callable[[Any], T]) -> T:
+        """Run `work` as a part of the transaction under way: it is given what MongoDB calls the session."""
+        return self._inside.alongside(work)
+
     def new_id(self) -> str:
         """An id that no resource has."""
         return self._around.new_id()
