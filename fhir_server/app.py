@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from fhir_server import audit
 from fhir_server.access import Actor
+from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
 from fhir_server.accounts.accounts import Accounts
 from fhir_server.accounts.rates import Rates
@@ -146,8 +149,14 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         update_as_create=settings.update_as_create,
         check_references=settings.check_references,
         demands=demands.read(settings.demanded_profiles),
+        matrix=matrix_of(settings),
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
+
+
+def matrix_of(settings: Settings) -> Matrix:
+    """The habilitation matrix that the settings name.  Raises ConfigError."""
+    return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
 
 
 def kept_for_smart(database: Database, settings: Settings, base: str, *, clock: Clock = now) -> authorization.Kept:

@@ -51,7 +51,7 @@ COUNTED = 10_000
 _TOO_LARGE = "The resource is too large to be kept: 16 MB with its index."
 _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
-_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1}
+_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "deposited": 1}
 _MAJORITY = WriteConcern("majority", j=True)
 
 
@@ -468,6 +468,15 @@ class Unit:
         """As Store.count, this transaction's own writes included."""
         self.flush()
         return self._store.count(type, where, session=self._session, **asked)
+
+    @property
+    def session(self) -> ClientSession:
+        """What its reads and writes are part of."""
+        return self._session
+
+    def collection(self, name: str) -> Collection:
+        """As Store.collection; what is asked of it names the session."""
+        return self._store.collection(name)
 
     def refuse(self, type: str, *expressions: Expression) -> None:
         """As Store.refuse."""
