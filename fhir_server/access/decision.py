@@ -25,12 +25,14 @@ from fhir_server.search.expression import (
     InNoRecord,
     InRecord,
     InRecords,
+    Match,
     Within,
     all_of,
     any_of,
     none_of,
 )
 from fhir_server.search.parameters import several_records
+from fhir_server.search.types.reference import ReferenceTest
 
 #: The letter that an interaction needs.  SMART App Launch 2.2: scopes-and-launch-context.html
 LETTERS = {
@@ -190,8 +192,8 @@ class _Within:
             return NOTHING
         of_nobody = in_record(self._case(Choices("")), self.interaction)
         if self.type == "AuditEvent":
-            named = ",".join(references(self.actor))
-            return self.constrain("AuditEvent", (("agent", named),)) if named and self._reads else NOTHING
+            acted = Match("agent", ReferenceTest(frozenset(references(self.actor))))
+            return acted if self._reads else NOTHING
         if self.known.named:
             return all_of(InNoRecord(), of_nobody)
         return all_of(none_of(InRecords(frozenset(one.patient for one in self.known.choices))), of_nobody)

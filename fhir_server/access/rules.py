@@ -44,10 +44,12 @@ from fhir_server.search.expression import (
     DepositedBy,
     Expression,
     Labelled,
+    Match,
     all_of,
     any_of,
     none_of,
 )
+from fhir_server.search.types.reference import ReferenceTest
 
 #: Reads the constraint of a granular scope, or of a section, as a search of the type.
 Constrain = Callable[[str, Pairs], Expression]
@@ -57,7 +59,12 @@ ANNOUNCEMENT = relativedelta(months=1)
 #: In an emergency the patient has to be known, whatever is opened besides.
 _IDENTITY = frozenset({"IDENTITE"})
 #: What names a professional in a resource that is addressed to them.
-_ADDRESSED = {"Communication": ("recipient", "sender"), "Appointment": ("actor",), "Task": ("owner", "requester")}
+_ADDRESSED = {
+    "Communication": ("recipient", "sender"),
+    "Appointment": ("actor",),
+    "Task": ("owner", "requester"),
+    "Consent": ("actor",),
+}
 #: What is not deposited by professionals and backends: who the patients are, and who cares for them.
 _NOT_DEPOSITED = frozenset({"Patient", "CareTeam", "AuditEvent"})
 #: The Consents of the holder's privacy are not a caregiver's to write; a wish is.
@@ -196,10 +203,8 @@ def a8_addressed(case: Case) -> Expression:
     """What is addressed to the professional: a message to them, a meeting with them, a task of theirs, a permit."""
     if case.actor.mode != "normal" or not case.references:
         return NOTHING
-    named = ",".join(case.references)
-    if case.type == "Consent":
-        return case.part(("actor", named))
-    return any_of(*(case.part((parameter, named)) for parameter in _ADDRESSED.get(case.type, ())))
+    named = ReferenceTest(frozenset(case.references))
+    return any_of(*(Match(parameter, named) for parameter in _ADDRESSED.get(case.type, ())))
 
 
 def a8_deposits(case: Case) -> Expression:
