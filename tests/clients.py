@@ -71,11 +71,11 @@ def assertion(
     algorithm = "ES384" if isinstance(signer, ECKey) else "RS384"
     said = {"alg": algorithm, "kid": signer.kid, "typ": "JWT"} | (header or {})
     said = {name: value for name, value in said.items() if value is not None}
-    signed = jwt.encode(said, claims(client_id, **changes), signer, [said["alg"]], _Anything(), default_type=None)
+    signed = jwt.encode(said, claims(client_id, **changes), signer, [said["alg"]], Anything(), default_type=None)
     return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": signed}
 
 
-class _Anything(jws.JWSRegistry):
+class Anything(jws.JWSRegistry):
     """Signs under any header: what is refused must be made first."""
 
     max_header_length = 100_000

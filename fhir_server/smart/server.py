@@ -168,7 +168,7 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
-    fetch_private whether clients may be registered with keys at a private address
+    fetch_private whether the keys of a client may be on a private address
     brand         the identifier of this server's own among the user-access brands
     """
     identity = Identity(issuer, kept.keys, clock)
