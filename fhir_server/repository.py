@@ -58,7 +58,7 @@ from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage import choices as stored_choices
-from fhir_server.storage import contents
+from fhir_server.storage import contents, labelling
 from fhir_server.storage.choices import patients_of
 from fhir_server.storage.documents import CARRIED, Stored
 from fhir_server.storage.joins import Joins
@@ -666,6 +666,7 @@ class Repository:
         """What a write brings about in the same transaction: contents are judged anew, and choices are in force."""
         around = self._around
         written = list(self._written.values())
+        labelling.follow(unit, written, self._replaced)
         contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
         stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
 
