@@ -658,3 +658,29 @@ def test_an_administrator_blocks_and_is_not_blocked_by_others(record: Record) ->
     assert target.caller()("GET", kept).status_code == 200
     assert administrator.caller()("POST", "Consent", block).status_code == 201
     assert target.caller()("GET", kept).status_code == 404
+
+
+def test_a_reference_tells_nothing_of_what_is_hidden(record: Record) -> None:
+    """C33: the display of a masked document is left out, wherever it is named; who sees the document sees it"""
+    record.holder.create(choice(record.id, "access", to=(record.doctor.reference,)))
+    masked, shown = (record.operator.create(document(record.id, *labels)) for labels in (("MASQUE_PS",), ()))
+    items = [
+        {"item": {"reference": one, "display": f"title of {one}"}} for one in (masked, f"http://fhir.test/fhir/{shown}")
+    ]
+    listed = {
+        "resourceType": "List",
+        "status": "current",
+        "mode": "working",
+        "subject": {"reference": f"Patient/{record.id}", "display": "Durand"},
+        "entry": items,
+    }
+    kept = record.operator.create(listed)
+    caller = record.doctor.caller()
+    ways = (kept, f"{kept}/_history/1", f"{kept}/_history", f"List?patient={record.id}", f"{kept}?_elements=entry")
+    for path in ways:
+        text = caller("GET", path).text
+        assert f"title of {masked}" not in text, path
+        assert f"title of http://fhir.test/fhir/{shown}" in text, path
+        assert f"title of {masked}" in record.holder("GET", path).text
+    assert masked in caller("GET", kept).text
+    assert "Durand" in caller("GET", kept).text
