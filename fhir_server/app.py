@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from fhir_server.access import Actor
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
-from fhir_server.accounts.accounts import Accounts
 from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
@@ -41,21 +40,26 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, evidence, fetching, metadata, psc, public
+from fhir_server.smart import brands, cors, emergencies, evidence, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
+from fhir_server.smart.emergencies import Emergencies
+from fhir_server.smart.emergency_notices import Notices as EmergencyNotices
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
+from fhir_server.smart.housekeeping import Housekeeping
 from fhir_server.smart.limiting import Limits
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
+from fhir_server.smart.tokens import Opening, nothing_opened
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
 from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, sign_in
+from fhir_server.web import emergency as web_emergency
 from fhir_server.web import pages as web
 from fhir_server.web import psc as web_psc
 from fhir_server.web.notices import Notices
@@ -105,6 +109,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     accounts.kept(store.database, settings, clock=now).prepare()
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     psc.prepare(store.database)
+    emergencies.prepare(store.database)
     psc.provider_of(settings)
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
@@ -162,9 +167,15 @@ def matrix_of(settings: Settings) -> Matrix:
 
 
 def kept_for_smart(
-    database: Database, settings: Settings, base: str, *, clock: Clock = now, together: Together = alone
+    database: Database,
+    settings: Settings,
+    base: str,
+    *,
+    clock: Clock = now,
+    together: Together = alone,
+    emergency: Opening = nothing_opened,
 ) -> authorization.Kept:
-    """What the authorization server in front of this FHIR base URL keeps.  together: see `Grants`."""
+    """What the authorization server in front of this FHIR base URL keeps.  together, emergency: `Grants`, `Tokens`."""
     return authorization.kept(
         database,
         base.removesuffix("/fhir"),
@@ -172,6 +183,19 @@ def kept_for_smart(
         fetch=partial(fetching.fetch, private=settings.fetch_private),
         sealing_key=settings.sealing_key,
         together=together,
+        emergency=emergency,
+    )
+
+
+def emergencies_of(around: Surroundings, settings: Settings, people: accounts.Kept) -> Emergencies:
+    """What opens records in an emergency."""
+    page = f"{around.base.removesuffix('/fhir')}{sign_in.ACCOUNT}"
+    return Emergencies(
+        around,
+        EmergencyNotices(people.accounts, people.outbox, page, around.zone),
+        Recording(around.recorder, new_id, around.clock),
+        lifetime=timedelta(seconds=settings.emergency_seconds),
+        per_hour=settings.emergency_per_hour,
     )
 
 
@@ -193,7 +217,7 @@ def create_app(
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
-    smart = _smart(around, settings, base_url, people.accounts)
+    smart = _smart(around, settings, base_url, people)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -254,10 +278,16 @@ def create_app(
     return app
 
 
-def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accounts) -> authorization.Smart:
+def housekeeping_of(app: Flask) -> Housekeeping:
+    """What the process of this application does between requests."""
+    return Housekeeping((app.extensions["smart"].emergencies.tick,))
+
+
+def _smart(around: Surroundings, settings: Settings, base_url: str, people: accounts.Kept) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    profiles = kept.profiles
+    profiles = people.accounts.profiles
+    opening = emergencies_of(around, settings, people)
 
     def in_standing(on: Grounds) -> bool:
         """Whether the person may still open the record: the account is open, and holds that profile."""
@@ -267,13 +297,14 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
 
     together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     return authorization.smart(
-        kept_for_smart(database, settings, around.base, clock=clock, together=together),
+        kept_for_smart(database, settings, around.base, clock=clock, together=together, emergency=opening.open),
         base_url,
         clock=clock,
         profiles=profiles,
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        emergencies=opening,
         brand=brands.identifier(brands.of(settings, base_url)),
         limits=Limits(database),
         fetch_private=settings.fetch_private,
@@ -339,6 +370,9 @@ def _people(
     steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around), search)
     app.register_blueprint(sign_in.blueprint(signing_in))
     app.register_blueprint(authorize.blueprint(steps))
+    app.register_blueprint(
+        web_emergency.blueprint(smart.authorization, sessions, base_url=base_url, lifetime=smart.emergencies.lifetime)
+    )
     app.register_blueprint(
         account.blueprint(sessions, people.accounts, base_url=base_url, zone=around.zone, record=smart.record)
     )

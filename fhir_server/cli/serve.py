@@ -184,9 +184,11 @@ class _Gunicorn(BaseApplication):
                     answer_within_ms=self._settings.query_timeout_ms + _MARGIN_MS,
                     appName=self._worker(os.getpid()),
                 )
-                return app.create_app(
+                made = app.create_app(
                     client, self._settings, self._base_url, token_command=self._token_command, demo=self._demo
                 )
+                app.housekeeping_of(made).start()
+                return made
             except (StartError, PyMongoError) as error:
                 log.warning("worker.waits", error=type(error).__name__)
                 time.sleep(_PAUSE_SECONDS)

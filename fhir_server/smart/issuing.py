@@ -128,8 +128,12 @@ class Issuer:
     def _answer(self, on: Grounds, scope: str, *, family: str | None, code: str | None) -> dict[str, Any]:
         """The answer but for its refresh token.  Raises NotIssued."""
         now = self.clock()
-        lifetime = LIFETIMES[on.actor["kind"]] if on.actor.get("mode", "normal") == "normal" else LIFETIMES["patient"]
-        if on.until:
+        lifetime = LIFETIMES[on.actor["kind"]]
+        if on.actor.get("mode", "normal") != "normal":
+            if on.until is None:
+                raise NotIssued
+            lifetime = on.until - now
+        elif on.until:
             lifetime = min(lifetime, on.until - now)
         if lifetime < SHORTEST:
             raise NotIssued
