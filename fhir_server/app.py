@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from fhir_server import audit
 from fhir_server.access import Actor
+from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
 from fhir_server.accounts.accounts import Accounts
 from fhir_server.accounts.rates import Rates
@@ -38,9 +41,11 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, fetching, metadata, psc, public
+from fhir_server.smart import brands, cors, evidence, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
+from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
+from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.limiting import Limits
 from fhir_server.smart.recording import Recording
@@ -146,18 +151,27 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         update_as_create=settings.update_as_create,
         check_references=settings.check_references,
         demands=demands.read(settings.demanded_profiles),
+        matrix=matrix_of(settings),
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
 
 
-def kept_for_smart(database: Database, settings: Settings, base: str, *, clock: Clock = now) -> authorization.Kept:
-    """What the authorization server in front of this FHIR base URL keeps."""
+def matrix_of(settings: Settings) -> Matrix:
+    """The habilitation matrix that the settings name.  Raises ConfigError."""
+    return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
+
+
+def kept_for_smart(
+    database: Database, settings: Settings, base: str, *, clock: Clock = now, together: Together = alone
+) -> authorization.Kept:
+    """What the authorization server in front of this FHIR base URL keeps.  together: see `Grants`."""
     return authorization.kept(
         database,
         base.removesuffix("/fhir"),
         clock=clock,
         fetch=partial(fetching.fetch, private=settings.fetch_private),
         sealing_key=settings.sealing_key,
+        together=together,
     )
 
 
@@ -251,8 +265,9 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
             return True
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
 
+    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     return authorization.smart(
-        kept_for_smart(database, settings, around.base, clock=clock),
+        kept_for_smart(database, settings, around.base, clock=clock, together=together),
         base_url,
         clock=clock,
         profiles=profiles,
@@ -317,7 +332,6 @@ def _people(
         directory=Directory(around),
         sessions=sessions,
         rates=Rates(around.store.database),
-        access=lambda subject, patient: "unknown",
         today=lambda: around.clock().astimezone(around.zone).date(),
         base_url=base_url,
         tests=demo,
