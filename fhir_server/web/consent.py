@@ -130,7 +130,15 @@ def blueprint(
             ticked=ticked,
             how_long=how_long,
             problem=problem,
+            several=_several(asked, session),
         )
+
+    def _several(asked: AuthorizationRequest, session: Session) -> bool:
+        """Whether the person could have chosen another record."""
+        subject = session.subject
+        if subject is None or subject.account is None or (asked.launch and asked.launch.get("patient")):
+            return False
+        return len(tuple(authorization.profiles(subject.account))) > 1
 
     return consent
 
@@ -146,6 +154,7 @@ def page(
     ticked: Callable[[lines.Row], bool] = lambda row: row.ticked,
     how_long: str = "once",
     problem: str | None = None,
+    several: bool = False,
 ) -> Response:
     """The page of consent, as this offer stands."""
     said = {row.kind: row for row in offer.rows}
@@ -164,6 +173,7 @@ def page(
         how_long=how_long,
         until={name: day(now + length, language) for name, length in LASTING.items() if length},
         before=day(offer.previous.granted_at, language) if offer.previous else None,
+        several=several,
         problems=[("choose", words(language)["consent"][problem])] if problem else [],
     )
 
