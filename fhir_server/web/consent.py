@@ -78,7 +78,13 @@ def blueprint(
         kept = _living(asked, session)
         leads_to = authorization.refuse(asked, session)
         return pages.page(
-            "refused", client=client, display=asked.display, leads_to=leads_to, host=host_of(leads_to), kept=bool(kept)
+            "refused",
+            person=session.subject and session.subject.name,
+            client=client,
+            display=asked.display,
+            leads_to=leads_to,
+            host=host_of(leads_to),
+            kept=bool(kept),
         )
 
     @consent.errorhandler(AuthorizationError)
@@ -162,6 +168,7 @@ def page(
         "consent",
         status=400 if problem else 200,
         form_action=(forms.leads_to(redirect_uri),),
+        person=offer.subject.name,
         offer=offer,
         request_id=request_id,
         form=form,
@@ -181,7 +188,7 @@ def page(
 def host_of(uri: str) -> str:
     """Where a redirect leads, as a person can check it: the host, or the scheme of an app of the device."""
     parts = urlsplit(uri)
-    return parts.netloc if parts.scheme in ("http", "https") else f"{parts.scheme}:"
+    return parts.netloc.rpartition("@")[2] if parts.scheme in ("http", "https") else f"{parts.scheme}:"
 
 
 def _purpose(name: str) -> str:
