@@ -257,7 +257,8 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
     profiles = people.accounts.profiles
-    kept = kept_for_smart(database, settings, around.base, clock=clock)
+    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
+    kept = kept_for_smart(database, settings, around.base, clock=clock, together=together)
     notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
 
     def notify(on: Grounds) -> None:
@@ -271,13 +272,8 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
             return True
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
 
-    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     return authorization.smart(
-<<<<<<< HEAD
         kept,
-=======
-        kept_for_smart(database, settings, around.base, clock=clock, together=together),
->>>>>>> main
         base_url,
         clock=clock,
         profiles=profiles,
