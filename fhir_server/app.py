@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pymongo
@@ -25,9 +26,10 @@ from fhir_server.access import Actor
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
-from fhir_server.accounts.accounts import Accounts
+from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
+from fhir_server.demo import psc as demo_psc
 from fhir_server.fhir.outcome import FhirError, NotFound
 from fhir_server.fhir.terminology.carried import carried_terminologies
 from fhir_server.interactions import conformance
@@ -38,9 +40,10 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, evidence, fetching, metadata, public
+from fhir_server.smart import brands, cors, evidence, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
 from fhir_server.smart.clients import Clients
+from fhir_server.smart.directory import Directory
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.limiting import Limits
@@ -53,7 +56,9 @@ from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
 from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, sign_in
 from fhir_server.web import pages as web
+from fhir_server.web import psc as web_psc
 from fhir_server.web.notices import Notices
+from fhir_server.web.patient_search import PatientSearch
 from fhir_server.web.visits import visits
 
 Clock = Callable[[], datetime]
@@ -98,6 +103,8 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     concepts.prepare(store.database)
     accounts.kept(store.database, settings, clock=now).prepare()
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
+    psc.prepare(store.database)
+    psc.provider_of(settings)
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -185,7 +192,7 @@ def create_app(
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
-    smart = _smart(around, settings, base_url, people.accounts)
+    smart = _smart(around, settings, base_url, people)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -234,8 +241,9 @@ def create_app(
     app.extensions.update(smart=smart, people=people)
     app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
-    _public(app, around.store.database, settings, base_url, clock)
-    _people(app, around, smart, people)
+    app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
+    professionals = _professionals(app, around, smart, settings, demo=demo)
+    _people(app, around, smart, people, professionals, demo=demo)
     _decisions(app, around, smart, people)
     if demo:
         app.register_blueprint(demo_outbox.blueprint(people.outbox, zone=around.zone), url_prefix="/demo")
@@ -245,10 +253,18 @@ def create_app(
     return app
 
 
-def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accounts) -> authorization.Smart:
+def _smart(around: Surroundings, settings: Settings, base_url: str, people: accounts.Kept) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    profiles = kept.profiles
+    profiles = people.accounts.profiles
+    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
+    kept = kept_for_smart(database, settings, around.base, clock=clock, together=together)
+    notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
+
+    def notify(on: Grounds) -> None:
+        client = kept.clients.find(on.client_id)
+        if client and on.actor["kind"] == "patient":
+            notices.disconnected(on.sub, client)
 
     def in_standing(on: Grounds) -> bool:
         """Whether the person may still open the record: the account is open, and holds that profile."""
@@ -256,21 +272,54 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
             return True
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
 
-    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     return authorization.smart(
-        kept_for_smart(database, settings, around.base, clock=clock, together=together),
+        kept,
         base_url,
         clock=clock,
         profiles=profiles,
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        notify=notify,
+        brand=brands.identifier(brands.of(settings, base_url)),
         limits=Limits(database),
         fetch_private=settings.fetch_private,
     )
 
 
-def _people(app: Flask, around: Surroundings, smart: authorization.Smart, people: accounts.Kept) -> None:
+def _professionals(
+    app: Flask, around: Surroundings, smart: authorization.Smart, settings: Settings, *, demo: bool
+) -> web_psc.SigningIn:
+    """The pages where professionals sign in: with Pro Santé Connect, or in the demonstration its stand-in."""
+    database, clock, base_url = around.store.database, around.clock, smart.issuer
+    provider = demo_psc.provider(database, base_url) if demo else psc.provider_of(settings)
+    callback = f"{base_url}{web_psc.CALLBACK}"
+    signing_in = web_psc.SigningIn(
+        psc=psc.ProSanteConnect(provider, database, clock, callback=callback) if provider else None,
+        sessions=smart.kept.sessions,
+        cookie=Cookie.of(base_url),
+        find=Directory(around).find,
+        asked=web_psc.asked_of(smart.authorization),
+        record=smart.record,
+        base_url=base_url,
+    )
+    app.register_blueprint(web_psc.blueprint(signing_in))
+    if demo:
+        after = f"{base_url}{sign_in.SIGN_OUT}"
+        stand_in = demo_psc.blueprint(app, database, base_url, clock, callback=callback, after_logout=after)
+        app.register_blueprint(stand_in, url_prefix=demo_psc.PATH)
+    return signing_in
+
+
+def _people(
+    app: Flask,
+    around: Surroundings,
+    smart: authorization.Smart,
+    people: accounts.Kept,
+    professionals: web_psc.SigningIn,
+    *,
+    demo: bool,
+) -> None:
     """The pages of who signs in with an account, and of the steps of an authorization request."""
     sessions, base_url = smart.kept.sessions, smart.issuer
     signing_in = sign_in.SigningIn(
@@ -284,8 +333,17 @@ def _people(app: Flask, around: Surroundings, smart: authorization.Smart, people
         zone=around.zone,
         asking=authorize.asking(smart.authorization),
         record=smart.record,
+        there=professionals.psc,
     )
-    steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around))
+    search = PatientSearch(
+        directory=Directory(around),
+        sessions=sessions,
+        rates=Rates(around.store.database),
+        today=lambda: around.clock().astimezone(around.zone).date(),
+        base_url=base_url,
+        tests=demo,
+    )
+    steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around), search)
     app.register_blueprint(sign_in.blueprint(signing_in))
     app.register_blueprint(authorize.blueprint(steps))
     app.register_blueprint(
@@ -309,10 +367,10 @@ def _decisions(app: Flask, around: Surroundings, smart: authorization.Smart, peo
     app.register_blueprint(logos.blueprint(clients))
 
 
-def _public(app: Flask, database: Database, settings: Settings, base_url: str, clock: Clock) -> None:
+def _brands(around: Surroundings, settings: Settings, base_url: str) -> dict[str, Any]:
+    """The brand bundle, with the time of its last change."""
     resources = brands.of(settings, base_url)
-    bundle = brands.bundle(resources, base_url, brands.changed(database, resources, clock()))
-    app.register_blueprint(public.blueprint(brands=bundle, clients=Clients(database, clock)))
+    return brands.bundle(resources, base_url, brands.changed(around.store.database, resources, around.clock()))
 
 
 def _health(app: Flask, client: MongoClient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,9 @@ SETTINGS = (
     Setting(
         "brands", str, None, "File with a brand bundle of your own (SMART: brands.html), instead of the two above."
     ),
+    Setting("psc_issuer", _url, None, "The Pro Santé Connect that professionals sign in with; without it they cannot."),
+    Setting("psc_client_id", str, None, "How this server is known there."),
+    Setting("psc_client_secret", str, None, "Its secret there."),
     Setting("sealing_key", _long, None, "Encrypts the signing keys in the database, where they otherwise stand open."),
     Setting("fetch_private", _flag, False, "Fetch the keys of clients from private addresses and by plain http too."),
     Setting(
@@ -168,6 +171,9 @@ class Settings:
     brand_name: str = "fhir-server"
     brand_website: str | None = None
     brands: str | None = None
+    psc_issuer: str | None = None
+    psc_client_id: str | None = None
+    psc_client_secret: str | None = field(default=None, repr=False)
     sealing_key: str | None = None
     fetch_private: bool = False
     smtp_url: str | None = None

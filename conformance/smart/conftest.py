@@ -309,12 +309,11 @@ class App:
         return _session().get(url, params=parameters, allow_redirects=False, timeout=TIMEOUT)
 
     def error(self, **changes: Any) -> dict[str, str]:
-        """The error that such a request brings to the redirect URI."""
-        answer = self.ask(**changes)
-        assert answer.status_code in (302, 303), f"{answer.status_code} {answer.text[:500]}"
-        location = answer.headers["Location"]
-        assert location.startswith(self.redirect_uri), location
-        return query(location)
+        """The error that such a request, of nobody who is signed in, brings to the redirect URI."""
+        parameters, _ = self.request(**changes)
+        page = Browser().open(f"{self.suite.endpoint('authorization')}?{urlencode(parameters)}")
+        assert page.left and page.left.startswith(self.redirect_uri), f"{page.url}: {page.status} {page.text[:500]}"
+        return query(page.left)
 
     def authorize(self, decision: Decision | None = None, *, post: bool = False, **changes: Any) -> Arrival:
         """What comes of an authorization request, once the person has signed in and decided."""

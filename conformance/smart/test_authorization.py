@@ -19,10 +19,9 @@ def test_a_refusal_of_the_person_reaches_the_app(suite, public, decision):
 
 def test_the_answer_carries_state_and_issuer(suite, public):
     """app-launch.html#response-2: state SHALL be the exact value; RFC 9207"""
-    state = f"{secrets.token_urlsafe(24)} é+/=&%20;'\""
+    state = f"{secrets.token_urlsafe(24)} +/=&%20;'?#"
 
-    with pytest.MonkeyPatch.context():
-        arrived = public.authorize(state=state.encode("ascii", "ignore").decode())
+    arrived = public.authorize(state=state)
 
     assert arrived.code
     assert arrived.parameters["state"] == arrived.state

@@ -71,15 +71,18 @@ def test_a_code_is_good_once_and_what_it_gave_dies_with_the_second_use(public):
     assert public.get(f"Patient/{first.json()['patient']}", token).status_code == 401
 
 
-def test_a_code_that_is_raced_is_good_once(public):
-    """RFC 6749 s. 4.1.2, by many at the same time"""
+def test_a_code_that_is_raced_is_good_once_at_most(public):
+    """RFC 6749 s. 4.1.2: used by many at the same time, it gives one answer, or, being spent twice, none"""
     arrived = public.authorize()
 
-    with ThreadPoolExecutor(20) as pool:
-        statuses = list(pool.map(lambda _: public.redeem(arrived).status_code, range(20)))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: public.redeem(arrived), range(20)))
 
-    assert sorted(statuses)[:1] == [200] and set(statuses[1:]) | {400, 200} == {400, 200}
-    assert statuses.count(200) == 1
+    good = [answer.json() for answer in answers if answer.status_code == 200]
+    assert len(good) <= 1
+    assert {answer.status_code for answer in answers} <= {200, 400}
+    for body in good:
+        assert public.get(f"Patient/{body['patient']}", body["access_token"]).status_code == 401
 
 
 def test_a_code_is_the_clients_own(public, symmetric):

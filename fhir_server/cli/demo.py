@@ -20,6 +20,7 @@ from fhir_server.cli import load, sandbox
 from fhir_server.cli.arguments import add_data_dir, port
 from fhir_server.cli.serve import serve
 from fhir_server.config import Settings, carried
+from fhir_server.demo import psc
 from fhir_server.fhir import json
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage.connection import connect
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
         with connect(uri) as client:
             load.load(client, settings, [carried("seed_data") / "bundles"], base=f"{base_url}/fhir", quiet=True)
             seed.load(Accounts(client[settings.mongodb_database], app.now), carried("seed_data"))
+            psc.prepare(client[settings.mongodb_database])
             sandbox.register(client[settings.mongodb_database], base_url, arguments.data_dir)
 
     def welcome(base_url: str, uri: str) -> None:

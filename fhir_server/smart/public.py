@@ -1,22 +1,18 @@
 """
-What anybody may fetch, from any origin: the brands of this server, the style of its pages, and the logos of apps.
+What anybody may fetch, from any origin: the brands of this server, with their logo, and the style of its pages.
 
 SMART App Launch 2.2: brands.html, scopes-and-launch-context.html#styling
 """
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import json
-import re
-from base64 import b64decode
 from typing import Any
-from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
-from fhir_server.smart.clients import Client, Clients
+from fhir_server.smart.metadata import BRANDS
 
 #: The colours and sizes of our pages, for an app that is shown within them.
 STYLE = {
@@ -33,8 +29,7 @@ STYLE = {
     "font_family_heading": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
 }
 
-#: Pictures that a browser shows; a drawing (SVG) is kept from running anything by its headers.
-_LOGO = re.compile(r"data:(image/(?:png|jpeg|webp|svg\+xml));base64,([A-Za-z0-9+/=]+)")
+#: A drawing runs nothing.
 _SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 _OURS = (
@@ -43,12 +38,12 @@ _OURS = (
 )
 
 
-def blueprint(*, brands: dict[str, Any], clients: Clients) -> Blueprint:
+def blueprint(*, brands: dict[str, Any]) -> Blueprint:
     """The routes, to be registered at `/`; `brands` is the brand bundle."""
     public = Blueprint("public", __name__)
     bundle, style = json.dumps(brands, ensure_ascii=False), json.dumps(STYLE)
 
-    @public.get("/fhir/.well-known/user-access-brands.json")
+    @public.get(BRANDS)
     def user_access_brands() -> Response:
         return _answer(bundle.encode(), "application/fhir+json")
 
@@ -60,35 +55,12 @@ def blueprint(*, brands: dict[str, Any], clients: Clients) -> Blueprint:
     def own_logo() -> Response:
         return _answer(_OURS.encode(), "image/svg+xml")
 
-    @public.get("/smart/logo/<client_id>")
-    def logo(client_id: str) -> Response:
-        client = clients.find(client_id)
-        found = _picture(client) if client else None
-        return _answer(*found) if found else Response(status=404)
-
     return public
 
 
-def logo_path(client: Client) -> str | None:
-    """Where this server shows the logo of the client; None if it has none that can be shown."""
-    return f"/smart/logo/{quote(client.client_id, safe='')}" if _picture(client) else None
-
-
-def _picture(client: Client) -> tuple[bytes, str] | None:
-    found = _LOGO.fullmatch(client.logo or "")
-    if found is None:
-        return None
-    try:
-        return b64decode(found[2], validate=True), found[1]
-    except binascii.Error:
-        return None
-
-
 def _answer(content: bytes, type: str) -> Response:
-    """The content, for any origin; 304 for who has it.  RFC 9110 s. 13.1.2"""
+    """The content, for any origin (see `cors.py`); 304 for who has it.  RFC 9110 s. 13.1.2"""
     response = Response(content, content_type=type)
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = "ETag"
     response.headers["Cache-Control"] = "public, no-cache"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,5 +1,5 @@
 """
-The clients of the demonstration: its two apps, its professional software, and four for who writes a client.
+The clients of the demonstration: its two apps, its professional software, and five for who writes a client.
 
 They follow from the address of the server, and are kept again at each start.  `docs/connect-an-app.md` is their guide.
 """
@@ -17,7 +17,8 @@ from fhir_server.smart.clients import Client, Clients
 #: The app of the catalogue, the same app as software launches it, and that software.
 CATALOGUE, LAUNCHED, SOFTWARE = "demo-mon-suivi", "demo-mon-suivi-pro", "demo-cabinet"
 #: For developers.
-PUBLIC, SYMMETRIC, ASYMMETRIC, BACKEND = "sandbox-public", "sandbox-symmetric", "sandbox-asymmetric", "sandbox-backend"
+PUBLIC, SYMMETRIC, ASYMMETRIC = "sandbox-public", "sandbox-symmetric", "sandbox-asymmetric"
+PRACTICE, BACKEND = "sandbox-software", "sandbox-backend"
 #: Where the pages of a developer are likely to stand.
 PORTS = (3000, 4200, 5173, 8000, 9000)
 
@@ -152,11 +153,19 @@ def _clients(base_url: str, credentials: Credentials, logos: Mapping[str, str], 
         ),
         Client(
             ASYMMETRIC,
-            "Logiciel à clé du bac à sable",
+            "Application à clé du bac à sable",
             kind="asymmetric",
-            audience="professional",
-            scope=f"{anything} user/*.cruds patient/*.rs",
+            audience="patient",
+            scope=patient,
             jwks=credentials.asymmetric,
+            **sandbox,
+        ),
+        Client(
+            PRACTICE,
+            "Logiciel du bac à sable",
+            kind="public",
+            audience="professional",
+            scope=f"{anything} user/*.cruds patient/*.rs __bris_de_glace __centre_15",
             **sandbox,
         ),
         Client(

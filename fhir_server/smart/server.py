@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -159,8 +159,10 @@ def smart(
     constrain: Constrain,
     record: Callable[..., None],
     in_standing: Callable[[Grounds], bool],
+    notify: Callable[[Grounds], None],
     limits: Limits,
     fetch_private: bool = False,
+    brand: Mapping[str, Any] | None = None,
 ) -> Smart:
     """
     The authorization server over what is kept.
@@ -169,7 +171,9 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
-    fetch_private whether clients may be registered with keys at a private address
+    notify        tells the person that an app was disconnected, since somebody else may have been using it
+    fetch_private whether the keys of a client may be on a private address
+    brand         the identifier of this server's own among the user-access brands
     """
     identity = Identity(issuer, kept.keys, clock)
     issuing = Issuer(
@@ -181,6 +185,7 @@ def smart(
         style=issuer + STYLE,
         in_standing=in_standing,
         record=record,
+        notify=notify,
         clock=clock,
     )
     authorization = Authorization(
@@ -202,7 +207,7 @@ def smart(
         kept=kept,
         authorization=authorization,
         identity=identity,
-        metadata=Metadata(issuer, dpop=PROOF_ALGORITHMS),
+        metadata=Metadata(issuer, brand, dpop=PROOF_ALGORITHMS),
         oauth=AuthorizationServer(issuer, kept, issuing, authentication),
         revocation=Revocation(kept.tokens, kept.families, authentication),
         introspection=Introspection(issuer, kept.tokens, kept.families, authentication, limits),

@@ -31,7 +31,7 @@ from fhir_server.web.words import words
 class Search(Protocol):
     """The other half of the page of the patient: a professional names the patient by exact identity."""
 
-    def show(self, session: Session) -> AnyResponse:
+    def show(self, asked: AuthorizationRequest, session: Session) -> AnyResponse:
         """The form."""
 
     def answer(
@@ -124,7 +124,7 @@ def blueprint(steps: Steps) -> Blueprint:
         if subject.kind == "professional":
             if steps.search is None:
                 raise AuthorizationError("request", 400)
-            return steps.search.show(session)
+            return steps.search.show(asked, session)
         return _patients(asked, session)
 
     @pages.post("/authorize/<name>/patient")

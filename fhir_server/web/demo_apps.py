@@ -27,7 +27,7 @@ def blueprint(*, base_url: str) -> Blueprint:
     """The pages, to be registered at `/demo`, in demo mode alone."""
     apps = Blueprint("demo_apps", __name__, static_folder=str(_STATIC), static_url_path="/")
     home = sandbox.app_origin(base_url)
-    settings = _settings(base_url, home)
+    settings = _settings(base_url)
     policy = (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {base_url}; "
         "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -72,7 +72,7 @@ def logos() -> dict[str, str]:
     return {folder: f"data:image/svg+xml;base64,{b64encode(svg).decode()}" for folder, svg in drawn.items()}
 
 
-def _settings(base_url: str, home: str) -> dict[str, Any]:
+def _settings(base_url: str) -> dict[str, Any]:
     """Where the server is, who the pages are for it, and whom to sign in as."""
     people = json.loads((carried("seed_data") / "people.json").read_bytes())
     logins = {role: [_login(one) for one in people if one["role"] == role and one["login"]] for role in _ROLES}
@@ -81,11 +81,7 @@ def _settings(base_url: str, home: str) -> dict[str, Any]:
         "launch_endpoint": f"{base_url}/oauth/launch",
         "outbox": f"{base_url}/demo/outbox",
         "catalogue": {"client_id": sandbox.CATALOGUE, "scope": sandbox.CATALOGUE_SCOPE},
-        "launched": {
-            "client_id": sandbox.LAUNCHED,
-            "scope": sandbox.LAUNCHED_SCOPE,
-            "launch_uri": f"{home}/demo/app/launch.html",
-        },
+        "launched": {"client_id": sandbox.LAUNCHED, "scope": sandbox.LAUNCHED_SCOPE},
         "software": {"client_id": sandbox.SOFTWARE, "scope": sandbox.SOFTWARE_SCOPES},
         "people": logins["patient"][:SHOWN],
         "professionals": logins["professional"][:SHOWN] + logins["regulator"][:1],

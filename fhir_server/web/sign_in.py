@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, redirect, request
@@ -52,6 +52,7 @@ class SigningIn:
 
     asking   who asks in the authorization request of this id, if it is under way in the session
     record   told of each sign-in, each refusal, and of who leaves
+    there    the provider that professionals sign in with, and are signed out at, too
     """
 
     base_url: str
@@ -64,6 +65,17 @@ class SigningIn:
     zone: tzinfo
     asking: Callable[[str, Session], Asking | None]
     record: Record
+    there: Provider | None = None
+
+
+class Provider(Protocol):
+    """Where somebody may be signed in as well."""
+
+    def sign_out_url(self, session_id: str, back: str) -> str | None:
+        """Where to send the browser of an ended session to; None for one that was not signed in there."""
+
+    def sign_out_endpoint(self) -> str | None:
+        """That address for anybody."""
 
 
 @dataclass(frozen=True)
@@ -330,7 +342,14 @@ class _Steps:
         session = self._session()
         if session is None or session.subject is None:
             return page("sign-out", token=None)
-        return page("sign-out", token=self._in.sessions.form_token(session, SIGN_OUT), person=session.subject.name)
+        professional = session.subject.kind == "professional"
+        there = self._in.there.sign_out_endpoint() if self._in.there and professional else None
+        return page(
+            "sign-out",
+            form_action=(forms.leads_to(there),) if there else (),
+            token=self._in.sessions.form_token(session, SIGN_OUT),
+            person=session.subject.name,
+        )
 
     def leave(self) -> AnyResponse:
         """The session has ended, and what hung on it."""
@@ -341,7 +360,9 @@ class _Steps:
             return self._stale()
         self._in.sessions.end(session.id)
         self._in.record("logout", subject=session.subject)
-        response = go(f"{request.script_root}{SIGN_OUT}")
+        back = f"{self._in.base_url}{SIGN_OUT}"
+        there = self._in.there.sign_out_url(session.id, back) if self._in.there else None
+        response = go(there or f"{request.script_root}{SIGN_OUT}")
         self._in.cookie.clear(response)
         return response
 

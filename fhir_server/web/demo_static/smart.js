@@ -88,10 +88,10 @@ export async function fhir(path, parameters = {}) {
   return response.json();
 }
 
-/** POST of a form with the access token, as JSON. */
-export async function post(url, parameters) {
-  const headers = { Authorization: `Bearer ${session().access_token}` };
-  const response = await call(url, { method: "POST", headers, body: new URLSearchParams(parameters) });
+/** What the server answers to a POST of JSON, with the access token. */
+export async function post(url, content) {
+  const headers = { Authorization: `Bearer ${session().access_token}`, "Content-Type": "application/json" };
+  const response = await call(url, { method: "POST", headers, body: JSON.stringify(content) });
   if (!response.ok) throw new Refused(response.status);
   return response.json();
 }

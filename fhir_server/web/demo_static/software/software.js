@@ -139,12 +139,12 @@ function choose(encounters) {
 at("launch").onclick = async () => {
   const tab = window.open("", "_blank"); // at the click, or the browser keeps it closed
   try {
-    const { iss, launch_endpoint, launched } = settings;
+    const { launch_endpoint, launched } = settings;
     const context = { client_id: launched.client_id, patient: session().patient };
     if (at("encounter").value) context.encounter = at("encounter").value;
-    const { launch } = await post(launch_endpoint, context);
+    const { url } = await post(launch_endpoint, context); // where the app waits, with iss and launch
     tab.opener = null;
-    tab.location = `${launched.launch_uri}?${new URLSearchParams({ iss, launch })}`;
+    tab.location = url;
     at("said").textContent = words.launched;
   } catch (error) {
     tab.close();
