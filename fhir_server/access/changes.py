@@ -64,7 +64,7 @@ def depositor(actor: Actor, resource: Mapping[str, Any], patient: str | None, ba
 
     patient: the id of whose record it is.  What is entered for the holder is the holder's, whoever typed it.
     """
-    if consents.is_app(resource):
+    if resource.get("resourceType") == "Consent" and consents.is_app(resource):
         return ()  # evidence is nobody's to change or delete
     if actor.kind == "operator":
         found = _named(resource, base)
