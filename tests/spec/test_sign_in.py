@@ -639,6 +639,8 @@ def test_another_code(world: World, browser: Browser) -> None:
     answer = browser.post("/sign-in/code/send", {"form": token, "channel": "sms"})
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= BETWEEN.total_seconds()
+    answer = browser.get("/sign-in/code/send?lang=en")
+    assert (answer.status_code, path_of(answer)) == (303, "/sign-in/code?lang=en")
     world.clock.later = BETWEEN
     assert browser.post("/sign-in/code/send", {"form": token, "channel": "pigeon"}).status_code == 422
     answer = browser.post("/sign-in/code/send", {"form": token, "channel": "sms"})
