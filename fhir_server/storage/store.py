@@ -495,8 +495,7 @@ class Unit:
         self.wrote = True
 
     def alongside(self, work: Callable[[ClientSession], T]) -> T:
-        """Run `work`, which writes elsewhere, as a part of this transaction; it leaves every failure to it."""
-        self.flush()
+        """Run `work`, which writes elsewhere, as a part of this transaction; it handles no failure of MongoDB's."""
         self.wrote = True
         return work(self._session)
 
