@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,8 +23,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from fhir_server import audit
 from fhir_server.access import Actor
+from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
-from fhir_server.accounts.accounts import Accounts
 from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
@@ -38,9 +40,11 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, fetching, metadata, psc, public
+from fhir_server.smart import brands, cors, evidence, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
+from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
+from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.limiting import Limits
 from fhir_server.smart.recording import Recording
@@ -146,18 +150,27 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         update_as_create=settings.update_as_create,
         check_references=settings.check_references,
         demands=demands.read(settings.demanded_profiles),
+        matrix=matrix_of(settings),
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
 
 
-def kept_for_smart(database: Database, settings: Settings, base: str, *, clock: Clock = now) -> authorization.Kept:
-    """What the authorization server in front of this FHIR base URL keeps."""
+def matrix_of(settings: Settings) -> Matrix:
+    """The habilitation matrix that the settings name.  Raises ConfigError."""
+    return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
+
+
+def kept_for_smart(
+    database: Database, settings: Settings, base: str, *, clock: Clock = now, together: Together = alone
+) -> authorization.Kept:
+    """What the authorization server in front of this FHIR base URL keeps.  together: see `Grants`."""
     return authorization.kept(
         database,
         base.removesuffix("/fhir"),
         clock=clock,
         fetch=partial(fetching.fetch, private=settings.fetch_private),
         sealing_key=settings.sealing_key,
+        together=together,
     )
 
 
@@ -179,7 +192,7 @@ def create_app(
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
-    smart = _smart(around, settings, base_url, people.accounts)
+    smart = _smart(around, settings, base_url, people)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -240,10 +253,18 @@ def create_app(
     return app
 
 
-def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accounts) -> authorization.Smart:
+def _smart(around: Surroundings, settings: Settings, base_url: str, people: accounts.Kept) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    profiles = kept.profiles
+    profiles = people.accounts.profiles
+    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
+    kept = kept_for_smart(database, settings, around.base, clock=clock, together=together)
+    notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
+
+    def notify(on: Grounds) -> None:
+        client = kept.clients.find(on.client_id)
+        if client and on.actor["kind"] == "patient":
+            notices.disconnected(on.sub, client)
 
     def in_standing(on: Grounds) -> bool:
         """Whether the person may still open the record: the account is open, and holds that profile."""
@@ -252,13 +273,14 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
 
     return authorization.smart(
-        kept_for_smart(database, settings, around.base, clock=clock),
+        kept,
         base_url,
         clock=clock,
         profiles=profiles,
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        notify=notify,
         brand=brands.identifier(brands.of(settings, base_url)),
         limits=Limits(database),
         fetch_private=settings.fetch_private,
@@ -317,7 +339,6 @@ def _people(
         directory=Directory(around),
         sessions=sessions,
         rates=Rates(around.store.database),
-        access=lambda subject, patient: "unknown",
         today=lambda: around.clock().astimezone(around.zone).date(),
         base_url=base_url,
         tests=demo,

@@ -120,6 +120,12 @@ SETTINGS = (
     Setting("update_as_create", _flag, True, "PUT to an id that is not there creates it."),
     Setting("demanded_profiles", str, "", "Profiles demanded of writers, `CALLER:Type=URL,…` with spaces between."),
     Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
+    Setting(
+        "habilitation_matrix",
+        str,
+        None,
+        "File of the habilitation matrix, profession × class of document; without it, the demonstrator's.",
+    ),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
     Setting("brand_name", str, "fhir-server", "What apps call this record where people choose one."),
@@ -175,6 +181,7 @@ class Settings:
     update_as_create: bool = True
     demanded_profiles: str = ""
     check_references: bool = False
+    habilitation_matrix: str | None = None
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
     brand_name: str = "fhir-server"

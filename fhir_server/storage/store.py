@@ -51,7 +51,7 @@ COUNTED = 10_000
 _TOO_LARGE = "The resource is too large to be kept: 16 MB with its index."
 _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
-_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1}
+_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "deposited": 1}
 _MAJORITY = WriteConcern("majority", j=True)
 
 
@@ -469,6 +469,15 @@ class Unit:
         self.flush()
         return self._store.count(type, where, session=self._session, **asked)
 
+    @property
+    def session(self) -> ClientSession:
+        """What its reads and writes are part of."""
+        return self._session
+
+    def collection(self, name: str) -> Collection:
+        """As Store.collection; what is asked of it names the session."""
+        return self._store.collection(name)
+
     def refuse(self, type: str, *expressions: Expression) -> None:
         """As Store.refuse."""
         self._store.refuse(type, *expressions)
@@ -484,6 +493,12 @@ class Unit:
             {"_id": criteria}, {"$inc": {"turn": 1}, "$currentDate": {MET: True}}, upsert=True, session=self._session
         )
         self.wrote = True
+
+    def alongside(self, work: Callable[[ClientSession], T]) -> T:
+        """Run `work`, which writes elsewhere, as a part of this transaction; it leaves every failure to it."""
+        self.flush()
+        self.wrote = True
+        return work(self._session)
 
     def write(self, stored: Stored, replaces: Stored | None) -> None:
         """Keep a version: it becomes the current one, or takes the current one away if it has no body."""
