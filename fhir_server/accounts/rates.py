@@ -45,7 +45,7 @@ class Rates:
 
     def prepare(self) -> None:
         """Let MongoDB forget what is over; the library would make these indexes at the first request."""
-        dead = IndexModel("expireAt", name="expireAt", expireAfterSeconds=0)
+        dead = IndexModel("expireAt", expireAfterSeconds=0)  # by the name that the library gives it
         self._storage.counters.create_indexes([dead], commitQuorum=0)  # as storage/indexes.py does, and for its reason
 
     def hit(self, rate: Rate, *who: str) -> bool:
