@@ -64,8 +64,6 @@ def said_depositor(resource: Mapping[str, Any], patient: str | None, base: str) 
 
     patient: the id of whose record it is.  What was entered for the holder is the holder's, whoever typed it.
     """
-    if resource.get("resourceType") == "Consent" and consents.is_app(resource):
-        return ()  # evidence is nobody's to change or delete
     found = _named(resource, base)
     for_holder = [f"Patient/{patient}"] if patient and any(one.startswith("RelatedPerson/") for one in found) else []
     return tuple(dict.fromkeys([*found, *for_holder]))
