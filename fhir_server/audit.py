@@ -34,6 +34,17 @@ _DCM = "http://dicom.nema.org/resources/ontology/DCM"
 _INTERACTIONS = "http://hl7.org/fhir/restful-interaction"
 _ACTIONS = {"create": "C", "update": "U", "patch": "U", "delete": "D", "batch": "E", "transaction": "E"}
 _PURPOSES = {"bris_de_glace": "BTG", "centre_15": "ETREAT"}
+#: What is no interaction of FHIR: (code of its type, of its subtype, and that one's words).  DICOM PS3.16 CID 400, 401
+_OTHERWISE = {
+    "login": ("110114", "110122", "Login"),
+    "logout": ("110114", "110123", "Logout"),
+    "token": ("110114", "110114", "User Authentication"),
+    "refusal": ("110114", "110114", "User Authentication"),
+    "client": ("110113", "110137", "User Security Attributes Changed"),
+    "grant": ("110113", "110136", "Security Roles Changed"),
+    "withdrawal": ("110113", "110136", "Security Roles Changed"),
+    "reuse": ("110113", "110132", "Use of Restricted Function"),
+}
 #: R4 valueset-audit-event-outcome: success, minor failure (the client's), serious failure (ours).
 SUCCESS, REFUSED, FAILED = "0", "4", "8"
 
@@ -137,13 +148,10 @@ def _entry_of_kind(
 
 def _kind(interaction: str) -> dict[str, Any]:
     """The type, subtype and action of what was done.  R4: valueset-audit-event-sub-type.html"""
-    if interaction in ("login", "token"):
-        code = "110122" if interaction == "login" else "110114"
-        coding = {"system": _DCM, "code": code, "display": "Login" if interaction == "login" else "User Authentication"}
-        return {"type": {"system": _DCM, "code": "110114"}, "subtype": [coding], "action": "E"}
-    if interaction == "client":
-        coding = {"system": _DCM, "code": "110137", "display": "User Security Attributes Changed"}
-        return {"type": {"system": _DCM, "code": "110113"}, "subtype": [coding], "action": "E"}
+    if interaction in _OTHERWISE:
+        type, code, words = _OTHERWISE[interaction]
+        coding = {"system": _DCM, "code": code, "display": words}
+        return {"type": {"system": _DCM, "code": type}, "subtype": [coding], "action": "E"}
     code, _, name = interaction.partition("-") if interaction.startswith("operation-") else (interaction, "", "")
     coding = {"system": _INTERACTIONS, "code": code, **({"display": f"${name}"} if name else {})}
     return {

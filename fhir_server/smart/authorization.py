@@ -26,7 +26,7 @@ from fhir_server.smart import offer as offers
 from fhir_server.smart.clients import Client, Clients
 from fhir_server.smart.codes import Codes
 from fhir_server.smart.grants import Grant, Grants, new_grant_id
-from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds
+from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds, actor_of
 from fhir_server.smart.launches import Launches
 from fhir_server.smart.requests import AuthorizationRequest, Parameters, Requests
 from fhir_server.smart.sessions import Session
@@ -409,7 +409,7 @@ class Authorization:
             until = now + EMERGENCY_LIFETIME
         grounds = self._grounds(taken, session, subject, scope=scope, grant=grant, until=until)
         code = self.codes.issue(grounds, redirect_uri=taken.redirect_uri, code_challenge=taken.code_challenge)
-        self.record("grant", subject=subject, client_id=taken.client_id, patient=taken.patient, description=scope)
+        self.record("grant", actor=actor_of(grounds), patient=taken.patient, description=scope)
         return self._answer(taken.redirect_uri, {"code": code, "state": taken.state})
 
     def _grounds(

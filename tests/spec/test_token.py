@@ -87,6 +87,18 @@ def test_what_is_not_ticked_is_not_granted(launches: Launching) -> None:
     assert caller("GET", "Observation").status_code == 200
 
 
+def test_what_was_granted_can_be_asked_for_again(launches: Launching) -> None:
+    """RFC 6749 s. 6, s. 3.3: an app that has kept the words of its scope asks in them, and gets the same"""
+    client = launches.register(scope="launch/patient patient/Observation.rs offline_access")
+    session = launches.sign_in(launches.person())
+    first = launches.launch(client, session)
+    told = first.tokens(ticked={"RESULTATS.laboratory-read"})
+    again = first.refresh(told["refresh_token"], scope=told["scope"]).json
+    assert again["scope"] == told["scope"]
+    second = launches.launch(client, session, scope=told["scope"]).tokens()
+    assert set(second["scope"].split()) == set(told["scope"].split())
+
+
 @pytest.mark.parametrize(
     "verifier",
     [None, "", "x" * 42, "x" * 129, "é" * 50, "x" * 43, "challenge"],
