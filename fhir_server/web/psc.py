@@ -15,7 +15,8 @@ from flask import Blueprint, Response, request
 from fhir_server.smart import professionals
 from fhir_server.smart.authorization import Authorization, AuthorizationError
 from fhir_server.smart.professionals import Activity, Find, NotAdmitted, Professional
-from fhir_server.smart.psc import ProSanteConnect, SignedIn, SignInRefused
+from fhir_server.smart.provider import SignInRefused
+from fhir_server.smart.psc import ProSanteConnect, SignedIn
 from fhir_server.smart.requests import AuthorizationRequest
 from fhir_server.smart.sessions import Cookie, Ended, Session, Sessions
 from fhir_server.web import forms
