@@ -25,6 +25,7 @@ from fhir_server.accounts.attempts import FREE
 from fhir_server.accounts.codes import BETWEEN, GUESSES
 from fhir_server.accounts.passwords import Passwords
 from fhir_server.config import Settings
+from fhir_server.demo import psc as demo_psc
 from fhir_server.smart.clients import Client
 from fhir_server.smart.sessions import IDLE
 from tests.build import patient as a_patient
@@ -174,6 +175,7 @@ def world(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[World]:
     clock = Clock()
     settings = Settings(mongodb_database=name)
     application.prepare(mongodb_client, settings)
+    demo_psc.prepare(mongodb_client[name])
     app = application.create_app(mongodb_client, settings, BASE, clock=clock, demo=True)
     served = Served(app, mongodb_client, name)
     smart, people = app.extensions["smart"], app.extensions["people"]
