@@ -36,7 +36,7 @@ SCOPE = "openid scope_all"
 LEVELS = ("eidas1", "eidas2", "eidas3")
 #: How long a professional has for the pages of the provider, and then for those that follow here.
 PATIENCE = timedelta(minutes=10)
-#: As long as a session can last: an id_token is kept for its signing out.
+#: As long as a session can last: the id_token of who is let in is kept for signing out.
 KEPT = timedelta(hours=12)
 #: How far the clocks of the two may be apart.
 SKEW = timedelta(seconds=30)
@@ -133,12 +133,18 @@ class ProSanteConnect:
 
     def settle(self, session: Session) -> bool:
         """Whether the pending sign-in was this session's to finish: once, and what was said of the person is gone."""
+        now = self._clock()
+        said = dict.fromkeys(("claims", "until", "onward", "auth_time", "acr", "amr"), "")
         with answering():
             done = self._sessions.find_one_and_update(
-                {"_id": session.id, "until": {"$gt": self._clock()}},
-                {"$unset": dict.fromkeys(("claims", "until", "onward", "auth_time", "acr", "amr"), "")},
+                {"_id": session.id, "until": {"$gt": now}}, {"$unset": said, "$set": {"expires_at": now + KEPT}}
             )
         return done is not None
+
+    def forget(self, session: Session) -> None:
+        """Who has come back in this session is not let in: nothing of what was said of the person stays."""
+        with answering():
+            self._sessions.delete_one({"_id": session.id})
 
     def sign_out_url(self, session_id: str, back: str) -> str | None:
         """Where to send the browser of an ended session to, so that it is signed out there too; None if it was not in.
@@ -215,7 +221,7 @@ class ProSanteConnect:
             "amr": list(signed_in.amr),
             "id_token": id_token,
             "until": now + PATIENCE,
-            "expires_at": now + KEPT,
+            "expires_at": now + PATIENCE,
         }
         with answering():
             self._sessions.update_one({"_id": session.id}, {"$set": values}, upsert=True)

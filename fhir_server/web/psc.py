@@ -148,7 +148,7 @@ class _Steps:
             professional = professionals.read(signed_in.claims)
             professionals.practitioner(professional, self._in.find)
         except NotAdmitted as refusal:
-            psc.settle(session)
+            psc.forget(session)
             self._record_refusal(refusal.reason)
             return _refused(refusal.reason, signed_in.onward)
         if len(professional.activities) <= 1 and not psc.notice_due(professional.sub):

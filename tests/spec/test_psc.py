@@ -437,6 +437,13 @@ def test_activities(said: dict[str, Any], activities: list[Any] | None) -> None:
     assert found == expected if expected is not None else [one.name for one in found] == [SITE["raisonSocialeSite"]]
 
 
+def test_an_identifier_means_itself_alone() -> None:
+    """What would be more than one value of a search is none"""
+    odd = {"numeroFinessSite": "370099027,370099001", "numeroSiretSite": "a|b", "numeroSirenSite": "123456789"}
+    (activity,) = professionals.read(claims(SubjectRefPro=exercise(activities=[odd]))).activities
+    assert [value for _, value in activity.structures] == ["123456789"]
+
+
 def test_the_site_before_the_legal_entity() -> None:
     both = {"numeroFinessetablissementJuridique": "370000001", "numeroSirenSite": "123456789", **SITE}
     (activity,) = professionals.read(claims(SubjectRefPro=exercise(activities=[both]))).activities

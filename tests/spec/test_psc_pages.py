@@ -189,6 +189,7 @@ def test_who_the_directory_does_not_know(practice: Practice, browser: Browser, l
     assert browser.session and browser.session.subject is None
     assert browser.get("/sign-in/psc/capacity").status_code == 400
     assert practice.at.database["Practitioner"].count_documents({}) == before
+    assert practice.at.database["_psc_sessions"].find_one({"_id": browser.session.id}) is None
 
 
 def test_too_low_a_level(practice: Practice, browser: Browser) -> None:
