@@ -26,7 +26,6 @@ from fhir_server.access import Actor
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
-from fhir_server.accounts.accounts import Accounts
 from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Recorder, Trail
 from fhir_server.config import ConfigError, Settings
@@ -194,7 +193,7 @@ def create_app(
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
-    smart = _smart(around, settings, base_url, people.accounts)
+    smart = _smart(around, settings, base_url, people)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -255,10 +254,18 @@ def create_app(
     return app
 
 
-def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accounts) -> authorization.Smart:
+def _smart(around: Surroundings, settings: Settings, base_url: str, people: accounts.Kept) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    profiles = kept.profiles
+    profiles = people.accounts.profiles
+    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
+    kept = kept_for_smart(database, settings, around.base, clock=clock, together=together)
+    notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
+
+    def notify(on: Grounds) -> None:
+        client = kept.clients.find(on.client_id)
+        if client and on.actor["kind"] == "patient":
+            notices.disconnected(on.sub, client)
 
     def in_standing(on: Grounds) -> bool:
         """Whether the person may still open the record: the account is open, and holds that profile."""
@@ -266,15 +273,15 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
             return True
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
 
-    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     return authorization.smart(
-        kept_for_smart(database, settings, around.base, clock=clock, together=together),
+        kept,
         base_url,
         clock=clock,
         profiles=profiles,
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        notify=notify,
         brand=brands.identifier(brands.of(settings, base_url)),
         limits=Limits(database),
         fetch_private=settings.fetch_private,

@@ -159,6 +159,7 @@ def smart(
     constrain: Constrain,
     record: Callable[..., None],
     in_standing: Callable[[Grounds], bool],
+    notify: Callable[[Grounds], None],
     limits: Limits,
     fetch_private: bool = False,
     brand: Mapping[str, Any] | None = None,
@@ -170,6 +171,7 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
+    notify        tells the person that an app was disconnected, since somebody else may have been using it
     fetch_private whether the keys of a client may be on a private address
     brand         the identifier of this server's own among the user-access brands
     """
@@ -183,6 +185,7 @@ def smart(
         style=issuer + STYLE,
         in_standing=in_standing,
         record=record,
+        notify=notify,
         clock=clock,
     )
     authorization = Authorization(

@@ -32,6 +32,21 @@ class Notices:
         message = "app_withdrawn" if grant.status == "withdrawn" else "app_narrowed"
         self._send(message, subject, client, grant, display)
 
+    def disconnected(self, account: str, client: Client) -> None:
+        """The app was disconnected here, since what it holds came from two sides."""
+        found = self.accounts.find(account)
+        if found is None or "email" not in found.channels:
+            return
+        title, text = letters.say(
+            "app_disconnected",
+            found.language,
+            name=found.name,
+            app=client.name,
+            publisher=client.publisher,
+            url=self.page,
+        )
+        self.outbox.put("email", found.destination("email"), title, text)
+
     def _send(self, message: str, subject: Subject, client: Client, grant: Grant, display: str | None) -> None:
         account = self.accounts.find(subject.account)
         if account is None or "email" not in account.channels:
