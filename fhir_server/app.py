@@ -47,6 +47,7 @@ from fhir_server.smart.directory import Directory
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.limiting import Limits
+from fhir_server.smart.provider import provider_of
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
 from fhir_server.storage import concepts
@@ -104,7 +105,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     accounts.kept(store.database, settings, clock=now).prepare()
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     psc.prepare(store.database)
-    psc.provider_of(settings)
+    provider_of(settings)
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -292,7 +293,7 @@ def _professionals(
 ) -> web_psc.SigningIn:
     """The pages where professionals sign in: with Pro Santé Connect, or in the demonstration its stand-in."""
     database, clock, base_url = around.store.database, around.clock, smart.issuer
-    provider = demo_psc.provider(database, base_url) if demo else psc.provider_of(settings)
+    provider = demo_psc.provider(database, base_url) if demo else provider_of(settings)
     callback = f"{base_url}{web_psc.CALLBACK}"
     signing_in = web_psc.SigningIn(
         psc=psc.ProSanteConnect(provider, database, clock, callback=callback) if provider else None,
