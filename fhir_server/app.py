@@ -40,7 +40,7 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, evidence, fetching, metadata, psc, public
+from fhir_server.smart import brands, cors, ehr_launch, evidence, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
@@ -240,7 +240,7 @@ def create_app(
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
     app.extensions.update(smart=smart, people=people)
-    app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
+    app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem, named=ehr_launch.named(around)))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
     app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
     professionals = _professionals(app, around, smart, settings, demo=demo)

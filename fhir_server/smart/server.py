@@ -16,11 +16,12 @@ from pymongo.database import Database
 from werkzeug.datastructures import MultiDict
 
 from fhir_server.access import Actor
+from fhir_server.accounts.account import Profile
 from fhir_server.fhir.outcome import Unauthorized
 from fhir_server.smart.asked import Constrain
 from fhir_server.smart.assertions import Assertions
 from fhir_server.smart.authentication import Authentication, refuse_query
-from fhir_server.smart.authorization import Authorization, ProfileLike
+from fhir_server.smart.authorization import Authorization
 from fhir_server.smart.backend import BackendGrant
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.code_flow import CodeGrant, RefreshGrant
@@ -155,7 +156,7 @@ def smart(
     issuer: str,
     *,
     clock: Callable[[], datetime],
-    profiles: Callable[[str], Iterable[ProfileLike]],
+    profiles: Callable[[str], Iterable[Profile]],
     constrain: Constrain,
     record: Callable[..., None],
     in_standing: Callable[[Grounds], bool],

@@ -475,6 +475,22 @@ class TestEhrLaunch:
             launches.launch(app, session, launch=opened.json["launch"]).begin().headers["Location"].startswith(REDIRECT)
         )
 
+    def test_the_name_of_the_patient_is_for_who_may_see_it(
+        self, launches: Launching, software: tuple[Any, str]
+    ) -> None:
+        """DESIGN 6, A18: nobody learns names by making up ids; whose own record it is sees it on the page"""
+        session, token = software
+        app, patient = self.app(launches), launches.patient()
+        value = self.open(launches, token, client_id=app.client_id, patient=patient).json["launch"]
+        assert launches.launch(app, session, launch=value).asked().display is None
+        account = launches.person(patient)
+        own = launches.launch(launches.register(), launches.sign_in(account))
+        portal = own.tokens(lasting=None)["access_token"]
+        mine = self.app(launches, audience="patient")
+        value = self.open(launches, portal, client_id=mine.client_id).json["launch"]
+        kept = launches.kept.launches.claim(value, mine.client_id)
+        assert kept and kept["patient"] == patient and kept["display"]
+
     def test_a_launch_is_of_one_person_and_one_app(self, launches: Launching, software: tuple[Any, str]) -> None:
         """smart-security 5.2, O27"""
         from fhir_server.smart.authorization import Refused
