@@ -156,7 +156,8 @@ class Tokens:
         with answering():
             for kept in list(self._tokens.find({"grant": grant, "status": LIVE}, {"scope": 1})):
                 left = smart_scopes.narrow(scope, kept["scope"])
-                change = {"scope": left} if smart_scopes.parse(left) else {"status": "ended"}
+                nothing = not left or (smart_scopes.parse(kept["scope"]) and not smart_scopes.parse(left))
+                change = {"status": "ended"} if nothing else {"scope": left}
                 self._tokens.update_one({"_id": kept["_id"]}, {"$set": change})
 
     def authenticate(
