@@ -6,6 +6,8 @@ fhirclient, the SMART client of the Boston Children's Hospital, and Authlib's OA
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -152,6 +154,28 @@ def test_a_generic_backend(demonstration: Server, discovered: dict[str, Any]) ->
     answer = client.get(f"{demonstration.base}/DocumentReference?_count=1")
     assert answer.status_code == 200
     assert client.get(f"{demonstration.base}/Observation?_count=1").status_code == 403
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("curl", "openssl"))), reason="there is no curl, or no openssl, here")
+def test_curl_and_openssl_as_the_documentation_has_it(demonstration: Server, tmp_path: Path) -> None:
+    """docs/connect-an-app.md: a backend that deposits a document, and reads it back"""
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "connect-an-app.md").read_text("utf-8")
+    script = guide.partition("```sh\n")[2].partition("```")[0]
+    here = f"BASE={demonstration.base.removesuffix('/fhir')} KEY={sandbox(demonstration, 'backend.pem')}"
+    assert "BASE=http://127.0.0.1:8080 KEY=var/sandbox/backend.pem" in script
+
+    done = subprocess.run(
+        ["sh", "-euc", script.replace("BASE=http://127.0.0.1:8080 KEY=var/sandbox/backend.pem", here)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    deposited, _, found = done.stdout.partition("}{")
+    assert '"resourceType":"DocumentReference"' in deposited
+    assert json.loads("{" + found)["total"] >= 1
 
 
 def _bearer(token: dict[str, Any]) -> dict[str, str]:
