@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Literal, TypeVar
 
 from fhir_server import audit
-from fhir_server.access import Actor, Choices, Decision, Known, changes, decide, displays
+from fhir_server.access import Actor, Choices, Decision, Known, changes, consents, decide, displays
 from fhir_server.access.decision import DOCUMENTS, rests_on_choices
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.rules import references as standing_for
@@ -758,7 +758,7 @@ class Repository:
             if current and not origin:
                 _refuse_sealed(current)
             interaction = "update" if current else "create"
-            made = self._made(type, id, resource, "PUT", last.version if last else 0, interaction, last)
+            made = self._made(type, id, resource, "PUT", last.version if last else 0, interaction, last, loaded=True)
             newest[key] = self._keep(made._replace(origin=origin), current)
         except FhirError as error:
             return error
@@ -804,10 +804,13 @@ class Repository:
         last: int,
         interaction: str,
         before: Stored | None,
+        *,
+        loaded: bool = False,
     ) -> Stored:
         """
         `resource` as the version behind `last`; the server sets id, version and time, and who deposited it.
 
+        loaded: by who holds what others made; then it says itself who deposited it.
         Raises Forbidden if the actor may not have it so.
         """
         updated = self._around.clock()
@@ -819,7 +822,7 @@ class Repository:
         resource = self._settled(interaction, {**resource, "resourceType": type, "id": id}, replaced)
         whole = _stamped(resource, type, id, version, updated)
         kept = {"_id": id, "updated": updated, **entry(type, whole, base=self._around.base, zone=self._around.zone)}
-        kept |= self._deposit(whole, kept, replaced)
+        kept |= self._deposit(whole, kept, replaced, loaded=loaded)
         stored = Stored(
             type, id, version, updated, json.dumps(whole), method, tuple(kept.get("depositor", ())), entry=kept
         )
@@ -849,10 +852,14 @@ class Repository:
             base=self._around.base,
         )
 
-    def _deposit(self, resource: Resource, kept: Entry, before: Stored | None) -> Entry:
+    def _deposit(self, resource: Resource, kept: Entry, before: Stored | None, *, loaded: bool) -> Entry:
         """Who deposited it and when, and the documents whose content it is: as they are, once they are."""
         if before is None:
-            by = changes.depositor(self.actor, resource, kept.get("owner"), self._around.base)
+            by = standing_for(self.actor)
+            if loaded and self.actor.kind == "operator":
+                by = changes.said_depositor(resource, kept.get("owner"), self._around.base)
+            if consents.is_app(resource):
+                by = ()  # evidence is nobody's to change or delete
             return {"deposited": kept["updated"], **({"depositor": list(by)} if by else {})}
         return {name: before.entry[name] for name in ("depositor", "deposited", DOCUMENTS) if name in before.entry}
 

@@ -66,10 +66,8 @@ def load(path: Path) -> Matrix:
         raise ConfigError(f"The habilitation matrix {path}: {error}.") from None
 
 
-def _matrix(said: Any) -> Matrix:
+def _matrix(said: dict[str, Any]) -> Matrix:
     """Raises ValueError."""
-    if not isinstance(said, dict):
-        raise ValueError("expected an object")
     provenance, system = said.get("provenance"), said.get("class-system")
     if not isinstance(provenance, str) or not provenance or not isinstance(system, str):
         raise ValueError("`provenance` says where it comes from, and `class-system` which codes the classes are")
