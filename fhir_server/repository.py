@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from fhir_server import audit
-from fhir_server.access import Actor, Choices, Decision, Known, changes, decide, displays
+from fhir_server.access import Actor, Choices, Decision, Known, changes, consents, decide, displays
 from fhir_server.access.choices import read as read_choices
 from fhir_server.access.decision import DOCUMENTS, rests_on_choices
 from fhir_server.access.matrix import Matrix, carried_matrix
@@ -509,6 +509,10 @@ class Repository:
         self._trail.interaction = "transaction"
         return self._write("transaction", lambda inside, unit: work(inside))
 
+    def alongside(self, work: Callable[[Any], T]) -> T:
+        """Run `work` as a part of the transaction under way: it is given what MongoDB calls the session."""
+        return self._inside.alongside(work)
+
     def new_id(self) -> str:
         """An id that no resource has."""
         return self._around.new_id()
@@ -894,6 +898,8 @@ class Repository:
             by = standing_for(self.actor)
             if loaded and self.actor.kind == "operator":
                 by = changes.said_depositor(resource, kept.get("owner"), self._around.base)
+            if consents.is_app(resource):
+                by = ()  # evidence is nobody's to change or delete
             return {"deposited": kept["updated"], **({"depositor": list(by)} if by else {})}
         return {name: before.entry[name] for name in ("depositor", "deposited", DOCUMENTS) if name in before.entry}
 

@@ -134,6 +134,8 @@ def _refuse_choice(
     """Raise for a choice that cannot be evaluated, or is not the actor's to make."""
     if not consents.is_choice(consent) and not (before is not None and consents.is_choice(before)):
         return
+    if consents.is_app(consent) or (before is not None and consents.is_app(before)):
+        raise Forbidden("What an app may do is changed where apps are connected and withdrawn.")
     faults = consents.faults(consent, base)
     if faults:
         raise Unprocessable.of(faults)

@@ -66,12 +66,14 @@ def serve(
     welcome: Callable[[str, str], None],
     before: Callable[[str, str], None] = lambda base_url, uri: None,
     token_command: str | None = None,
+    demo: bool = False,
 ) -> None:
     """
     Open the database, serve, and close it at the end.
 
     before is called with the base url and the database's URI before the workers start; welcome when they have.
     token_command: what to type for an access token, where the pages may say so.
+    demo: whether to serve the pages of the demonstration.
     """
     _refuse_taken(arguments.host, arguments.port)
     base_url = settings.base_url or url_of(arguments.host, arguments.port)
@@ -86,7 +88,7 @@ def serve(
         before(base_url, opened.uri)
         models.load(TYPES)
         ready = partial(welcome, base_url, opened.uri)
-        _Gunicorn(arguments, settings, base_url, opened.uri, ready, token_command).run()
+        _Gunicorn(arguments, settings, base_url, opened.uri, ready, token_command, demo).run()
     finally:
         # A worker that exits unwinds this stack too: it is a fork of the master.
         if os.getpid() == master:
@@ -139,6 +141,7 @@ class _Gunicorn(BaseApplication):
         uri: str,
         ready: Callable[[], None],
         token_command: str | None,
+        demo: bool,
     ):
         self._arguments = arguments
         self._settings = settings
@@ -146,6 +149,7 @@ class _Gunicorn(BaseApplication):
         self._uri = uri
         self._ready = ready
         self._token_command = token_command
+        self._demo = demo
         # No other server of a shared database uses it.
         self._name = f"fhir-server {secrets.token_hex(8)}"
         super().__init__()
@@ -180,7 +184,9 @@ class _Gunicorn(BaseApplication):
                     answer_within_ms=self._settings.query_timeout_ms + _MARGIN_MS,
                     appName=self._worker(os.getpid()),
                 )
-                return app.create_app(client, self._settings, self._base_url, token_command=self._token_command)
+                return app.create_app(
+                    client, self._settings, self._base_url, token_command=self._token_command, demo=self._demo
+                )
             except (StartError, PyMongoError) as error:
                 log.warning("worker.waits", error=type(error).__name__)
                 time.sleep(_PAUSE_SECONDS)

@@ -22,11 +22,10 @@ from authlib.oauth2.rfc6749 import OAuth2Error
 from fhir_server.access.scopes import parse
 from fhir_server.smart import names
 from fhir_server.smart.asked import FREE, HELD, MODES
-from fhir_server.smart.assertions import ALGORITHMS
 from fhir_server.smart.clients import LOOPBACK, METHODS, Audience, Client, Kind, new_id, new_secret
 from fhir_server.smart.fetching import FetchError, check
 from fhir_server.smart.introspection import INTROSPECT
-from fhir_server.smart.key_sets import UnusableKey, listed, public_key
+from fhir_server.smart.key_sets import PRIVATE, UnusableKey, listed, public_key
 from fhir_server.smart.tokens import digest
 
 KINDS: dict[str, Kind] = {method: kind for kind, method in METHODS.items()}
@@ -107,6 +106,8 @@ def _check_together(metadata: Mapping[str, Any], client: Client) -> None:
         raise InvalidRedirectUri(
             "redirect_uris must say where people come back to." if people else "Nobody comes back to a backend."
         )
+    if client.resource_server and client.kind == "public":
+        raise InvalidMetadata("A resource server hears of the tokens of others: it has to authenticate itself.")
     if not people and client.kind != "asymmetric" and not client.resource_server:
         raise InvalidMetadata("A backend authenticates itself by private_key_jwt.")
     grants = set(_texts(metadata, "grant_types")) or set(client.grant_types)
@@ -282,10 +283,10 @@ def _public(jwks: object) -> dict[str, Any]:
 
 def _signs(key: dict[str, Any]) -> bool:
     """Whether assertions may be signed with it.  Raises UnusableKey for a key that is secret."""
-    if key.get("kty") == "oct":
+    if key.get("kty") == "oct" or PRIVATE & key.keys():
         raise UnusableKey("its key is secret")
-    algorithm = next((one for one in ALGORITHMS if (one == "RS384") == (key.get("kty") == "RSA")), "")
-    if not isinstance(key.get("kid"), str) or not key["kid"] or key.get("kty") not in ("RSA", "EC"):
+    algorithm = {("RSA", None): "RS384", ("EC", "P-384"): "ES384"}.get((str(key.get("kty")), key.get("crv")))
+    if algorithm is None or not isinstance(key.get("kid"), str) or not key["kid"]:
         return False
     if key.get("use", "sig") != "sig" or key.get("alg", algorithm) != algorithm:
         return False

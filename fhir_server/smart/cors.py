@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 #: For the pages of anybody.
 PUBLIC = ("/fhir/metadata", "/fhir/.well-known/", "/.well-known/", "/oauth/jwks", "/smart/")
 #: For the pages of registered apps.
-REGISTERED = ("/fhir", "/oauth/token", "/oauth/revoke", "/oauth/userinfo", "/oauth/par")
+REGISTERED = ("/fhir", "/oauth/token", "/oauth/revoke", "/oauth/userinfo", "/oauth/par", "/oauth/launch")
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 ALLOWED = (
     "Accept, Authorization, Content-Type, DPoP, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer, "

@@ -1,6 +1,6 @@
 """Who signed in, told to apps: the id_token, userinfo, and what an app says when it signs the person out.
 
-OpenID Connect Core s. 2, s. 5.3; RP-Initiated Logout 1.0; SMART 2.2: scopes-and-launch-context.html (identity data)
+OpenID Connect Core s. 2, s. 5.3; RP-Initiated Logout 1.0; SMART 2.2: scopes-and-launch-context.html
 """
 
 from __future__ import annotations

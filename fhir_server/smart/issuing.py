@@ -17,7 +17,7 @@ from fhir_server.smart import offer
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.codes import Code, Codes
 from fhir_server.smart.grants import Grant, Grants
-from fhir_server.smart.grounds import Grounds, actor_of
+from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds, actor_of
 from fhir_server.smart.identity import Identity
 from fhir_server.smart.refresh import Families, Family, Reused
 from fhir_server.smart.sessions import Sessions
@@ -78,6 +78,10 @@ class Issuer:
             self.families.end(_id=family.id)
             raise InvalidGrantError("The refresh token is not known, or has expired.")
         scope = narrow(grant.scope, on.scope)
+        if (OFFLINE if on.is_lasting else ONLINE) not in scope.split():
+            # Coming back is what the person has taken back by itself.
+            self.families.end(_id=family.id)
+            raise InvalidGrantError("The refresh token is not known, or has expired.")
         if asked:
             if not offer.asks_no_more(asked, scope):
                 raise InvalidScopeError("More is asked for than was granted.")

@@ -88,6 +88,11 @@ class Keys:
             )
             return {"keys": [kept["public"] for kept in found.sort([("created_at", -1), ("alg", 1)])]}
 
+    def list(self) -> list[dict[str, Any]]:
+        """Of each key its id, algorithm, state, and when it was made and will be gone; the newest first."""
+        with answering():
+            return [*self._keys.find({}, {"public": 0, "private": 0}).sort([("created_at", -1), ("alg", 1)])]
+
     def _signing(self, algorithm: Algorithm) -> RSAKey | ECKey:
         """The key that signs, made now if there is none."""
         while True:

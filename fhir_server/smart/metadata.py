@@ -5,6 +5,7 @@ SMART 2.2: conformance.html; RFC 8414 s. 2; OpenID Connect Discovery 1.0 s. 3
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ PATHS = {
     "end_session_endpoint": "/oauth/logout",
     "management_endpoint": "/apps",
 }
+
+BRANDS = "/fhir/.well-known/user-access-brands.json"
 
 SCOPES = (
     "openid",
@@ -67,12 +70,12 @@ class Metadata:
     """
     The documents of the server whose identifier is `issuer`.
 
-    brands   address of the user-access brands, and the identifier of the one that is ours; None where there are none
+    brand    the identifier of this server's own among the user-access brands; None where there are none
     dpop     the algorithms of proofs that are taken.  RFC 9449 s. 5.1
     """
 
     issuer: str
-    brands: tuple[str, str] | None = None
+    brand: Mapping[str, Any] | None = None
     dpop: tuple[str, ...] = ()
 
     def address(self, name: str) -> str:
@@ -83,9 +86,9 @@ class Metadata:
         """`[base]/.well-known/smart-configuration`."""
         found = {**self._common(), "capabilities": list(CAPABILITIES)}
         found["management_endpoint"] = self.address("management_endpoint")
-        if self.brands:
-            found["user_access_brand_bundle"], identifier = self.brands
-            found["user_access_brand_identifier"] = {"value": identifier}
+        if self.brand:
+            found["user_access_brand_bundle"] = self.issuer + BRANDS
+            found["user_access_brand_identifier"] = self.brand
         return found
 
     def oauth(self) -> dict[str, Any]:

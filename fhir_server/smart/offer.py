@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from fhir_server.access.scopes import Scope, covers, narrow, parse
@@ -195,6 +196,7 @@ def _sections(asked: list[Scope]) -> list[Row]:
     return drawn
 
 
+@cache
 def _divisions(section: str) -> dict[str, tuple[str, str]]:
     """The categories of a section: by their names, the type they divide and the code."""
     return {
@@ -205,16 +207,19 @@ def _divisions(section: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _parts(section: str, division: str | None) -> Iterator[tuple[Part, Pairs]]:
+@cache
+def _parts(section: str, division: str | None) -> tuple[tuple[Part, Pairs], ...]:
     """The parts of a row of the section, and by which constraints a scope of an app is known to mean the row."""
+    found = []
     for part in BY_CODE[section].parts:
         codes = DIVISIONS.get((section, part.type), {})
         if division is None:
             apart = tuple(("category:not", code) for code in codes.values())
-            yield Part(part.type, part.constraints + apart), _positive(part.constraints)
+            found.append((Part(part.type, part.constraints + apart), _positive(part.constraints)))
         elif division in codes:
             category = (("category", codes[division]),)
-            yield Part(part.type, part.constraints + category), category
+            found.append((Part(part.type, part.constraints + category), category))
+    return tuple(found)
 
 
 def _pieces(whole: Scope, section: str, division: str | None, verb: str) -> Iterator[Piece]:
@@ -222,8 +227,8 @@ def _pieces(whole: Scope, section: str, division: str | None, verb: str) -> Iter
     for part, meant in _parts(section, division):
         if whole.type not in ("*", part.type):
             continue
-        if whole.constraints:
-            # The app itself has named a part of the type: one row stands for it, if any does.
+        if whole.constraints and not _is_section(whole, section):
+            # A part of the type is named already: one row stands for it, if any does.
             if _row_of(whole) == (section, division):
                 yield Piece(whole, whole)
             continue
@@ -242,14 +247,30 @@ def _wider(whole: Scope, section: str, type: str, meant: Pairs, verb: str) -> It
         yield replace(whole, type=type, constraints=of_section.constraints), fellows
 
 
+def _is_section(scope: Scope, section: str) -> bool:
+    """Whether the constraints of the scope are those of the section, so that it is divided as the section is."""
+    return any(
+        part.type == scope.type and set(part.constraints) == set(scope.constraints) for part in BY_CODE[section].parts
+    )
+
+
 def _row_of(scope: Scope) -> tuple[str, str | None] | None:
     """The row, by section and category, that stands for a scope with constraints of its own; None if none does."""
     sections = sections_of(scope.type)
-    for section in sections:
-        for division in (*_divisions(section.code), None):
-            for part, meant in _parts(section.code, division):
-                if part.type == scope.type and meant and set(meant) <= set(scope.constraints):
-                    return section.code, division
+    found = [
+        (section.code, division, part, meant)
+        for section in sections
+        for division in (*_divisions(section.code), None)
+        for part, meant in _parts(section.code, division)
+        if part.type == scope.type
+    ]
+    constraints = set(scope.constraints)
+    for code, division, part, _ in found:
+        if set(part.constraints) == constraints:
+            return code, division
+    for code, division, _, meant in found:
+        if meant and set(meant) <= constraints:
+            return code, division
     # A type that stands in one undivided section stands there whatever the constraint.
     if len(sections) == 1 and not _divisions(sections[0].code):
         return sections[0].code, None
@@ -293,8 +314,10 @@ def _unplaced(scope: Scope) -> list[str]:
     """The types that the scope reaches and that no row of a section gives of it."""
     if scope.type == "*":
         return [type for type in TYPES if not sections_of(type) or scope.constraints]
-    placed = _row_of(scope) if scope.constraints else sections_of(scope.type)
-    return [] if placed else [scope.type]
+    sections = sections_of(scope.type)
+    if scope.constraints and not any(_is_section(scope, section.code) for section in sections):
+        return [] if _row_of(scope) else [scope.type]
+    return [] if sections else [scope.type]
 
 
 def _wordy(asked: list[str], previous: str | None) -> list[Row]:

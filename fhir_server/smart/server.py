@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ from fhir_server.smart.codes import Codes
 from fhir_server.smart.dpop import ALGORITHMS as PROOF_ALGORITHMS
 from fhir_server.smart.dpop import InvalidProof, Proofs
 from fhir_server.smart.fetching import Fetched
-from fhir_server.smart.grants import Grant, Grants
+from fhir_server.smart.grants import Grant, Grants, Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.identity import Identity
 from fhir_server.smart.introspection import Introspection
@@ -86,11 +86,13 @@ def kept(
     fetch: Callable[[str], Fetched],
     sealing_key: str | None = None,
     changed: Callable[[Grant], None] = lambda grant: None,
+    together: Together = alone,
 ) -> Kept:
     """
     What the authorization server of this issuer keeps in the database.
 
     fetch: the public keys of a client, from its address.  changed: told of each grant that is made, narrowed or ended.
+    together: see `Grants`.
     """
     clients, codes, families = Clients(database, clock), Codes(database, clock), Families(database, clock)
 
@@ -107,7 +109,7 @@ def kept(
         families.end(session=session)
         tokens.end(session=session)
 
-    grants = Grants(database, clock, changed=follow)
+    grants = Grants(database, clock, changed=follow, together=together)
     sessions = Sessions(database, clock, ended=signed_out)
     standing = Standing(clients, grants, families, codes, sessions)
     tokens = Tokens(database, clock, base=f"{issuer}/fhir", stands=standing)
@@ -159,6 +161,7 @@ def smart(
     in_standing: Callable[[Grounds], bool],
     limits: Limits,
     fetch_private: bool = False,
+    brand: Mapping[str, Any] | None = None,
 ) -> Smart:
     """
     The authorization server over what is kept.
@@ -167,7 +170,8 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
-    fetch_private whether clients may be registered with keys at a private address
+    fetch_private whether the keys of a client may be on a private address
+    brand         the identifier of this server's own among the user-access brands
     """
     identity = Identity(issuer, kept.keys, clock)
     issuing = Issuer(
@@ -200,7 +204,7 @@ def smart(
         kept=kept,
         authorization=authorization,
         identity=identity,
-        metadata=Metadata(issuer, dpop=PROOF_ALGORITHMS),
+        metadata=Metadata(issuer, brand, dpop=PROOF_ALGORITHMS),
         oauth=AuthorizationServer(issuer, kept, issuing, authentication),
         revocation=Revocation(kept.tokens, kept.families, authentication),
         introspection=Introspection(issuer, kept.tokens, kept.families, authentication, limits),

@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Request, Response
+from flask import Request
 from pymongo import IndexModel, ReturnDocument, WriteConcern
 from pymongo.database import Database
+from werkzeug.wrappers import Response
 
 from fhir_server.smart.subject import Subject
 from fhir_server.storage.store import answering

@@ -54,3 +54,16 @@ def text(request: Request, name: str, *, longest: int = LONGEST) -> str:
     """The field of this name in the body; empty when it is not there once, or is longer than anything meant."""
     values = request.form.getlist(name)
     return values[0] if len(values) == 1 and len(values[0]) <= longest else ""
+
+
+def leads_to(redirect_uri: str) -> str:
+    """
+    What `form-action` has to name for the answer to a form to lead to a client.  W3C CSP 3: form-action, source lists
+
+    >>> leads_to("https://app.example:8443/back?x=1"), leads_to("com.example.app:/back"), leads_to("http://[::1]:4000/")
+    ('https://app.example:8443', 'com.example.app:', 'http:')
+    """
+    parts = urlsplit(redirect_uri)
+    if parts.scheme not in ("http", "https") or "[" in parts.netloc:  # a source list cannot name an IPv6 address
+        return f"{parts.scheme}:"
+    return origin_of(redirect_uri)

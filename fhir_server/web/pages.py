@@ -120,12 +120,14 @@ def page(
         languages={code: (own, _in_language(code)) for code, own in LANGUAGES.items()},
         site=catalogue["site"],
         words=catalogue[name],
+        all_words=catalogue,
         **values,
     )
     return Response(
         text,
         status,
         headers={
+            **_HEADERS,
             "Cache-Control": cache,
             "Content-Language": spoken,
             "Content-Security-Policy": policy(*form_action),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.access.scopes import Scope, covers, parse
@@ -100,3 +100,14 @@ def test_categories_can_be_given_without_the_type(type: str, data: Any) -> None:
         row.id for row in offered if not (row.division is None and row.section in ("RESULTATS", "MALADIES"))
     }
     assert {f"{asked}?category={code}" for code in codes} <= set(granted(asked, offered, whole_section).split())
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from(["patient/*.cruds", *(f"patient/{type}.crs" for type in TYPES[1:])])), st.data())
+def test_what_was_granted_is_told_in_the_rows_that_were_ticked(asked: list[str], data: Any) -> None:
+    """Who looks after connected apps finds what they ticked, and can take it back row by row"""
+    offered = rows(" ".join(asked))
+    some = {row.id for row in offered if row.id in ticks(data, offered) and row.kind != "rest"}
+    result = granted(" ".join(asked), offered, some)
+    assert {row.id for row in rows(result) if row.kind != "rest"} == some
+    assert "rest-read" not in {row.id for row in rows(result)}

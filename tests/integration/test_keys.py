@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from pymongo.database import Database
 
-from fhir_server.config import ConfigError
+from fhir_server.cli import keys as command
+from fhir_server.config import ConfigError, Settings
 from fhir_server.smart.keys import ALGORITHMS, LONGEST_LIVED, Keys
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,3 +105,21 @@ def test_keys_that_the_sealing_key_does_not_open_stop_the_start(database, seal):
 
     with pytest.raises(ConfigError, match="FHIR_SERVER_SEALING_KEY"):
         keys(database, seal=seal)
+
+
+def test_the_operator_rotates_the_keys(database, mongodb_uri, capsys):
+    keys(database).sign({})
+    settings = Settings(mongodb_uri=mongodb_uri, mongodb_database=database.name)
+    parser = argparse.ArgumentParser()
+    command.add_to(parser.add_subparsers())
+
+    def typed(verb: str) -> list[list[str]]:
+        arguments = parser.parse_args(["keys", verb])
+        arguments.run(arguments, settings)
+        return [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+
+    [[old, *_]] = typed("list")
+    rotated = typed("rotate")
+
+    assert sorted(kept[1:] for kept in rotated) == [["ES384", "signing"], ["RS256", "retired"], ["RS256", "signing"]]
+    assert [old, "RS256", "retired"] in rotated

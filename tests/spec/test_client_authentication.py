@@ -20,7 +20,7 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from fhir_server import app as application
-from fhir_server.smart.assertions import Assertions
+from fhir_server.smart.assertions import Assertions, Refused
 from fhir_server.smart.authentication import Authentication
 from fhir_server.smart.clients import Clients, new_secret
 from fhir_server.smart.fetching import Fetched, FetchError
@@ -250,6 +250,21 @@ def test_of_an_assertion_sent_many_times_at_once_one_is_good(server, backend):
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(attempt, range(16))) == 1
+
+
+def test_another_worker_knows_that_an_assertion_is_spent(server, backend, mongodb_client):
+    """SMART 2.2: `jti`, whichever process it comes to"""
+    other = Assertions(
+        mongodb_client["test_client_authentication"],
+        application.now,
+        audiences=(TOKEN_URL,),
+        key_sets=KeySets(application.now, server.published.fetch),
+    )
+    signed = assertion(backend)
+    assert server(signed) == backend
+
+    with pytest.raises(Refused, match="jti was used"):
+        other.client(signed["client_assertion"], server.clients.find)
 
 
 def test_an_assertion_whose_signature_is_bad_spends_nothing(server, backend):
