@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from fhir_server import audit
 from fhir_server.access import Actor
-from fhir_server.audit import Recorder, Trail
+from fhir_server.audit import Background, Follower, Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.fhir.outcome import FhirError, NotFound
 from fhir_server.fhir.terminology.carried import carried_terminologies
@@ -33,6 +33,7 @@ from fhir_server.search.cursor import Cursors
 from fhir_server.smart.tokens import Tokens
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
+from fhir_server.storage.ledger import Ledger, keys_of
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
@@ -77,6 +78,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     store = store_of(client, settings)
     store.prepare()
     concepts.prepare(store.database)
+    ledger_of(client, settings).prepare()
     Tokens(store.database, now).prepare()
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
@@ -105,15 +107,22 @@ def store_of(client: MongoClient, settings: Settings) -> Store:
     )
 
 
+def ledger_of(client: MongoClient, settings: Settings, *, clock: Clock = now) -> Ledger:
+    """The record of accesses of the database that the settings name."""
+    return Ledger(client[settings.mongodb_database], keys_of(settings.audit_key or ""), clock)
+
+
 def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: Clock = now) -> Surroundings:
     """What the repositories of this process share.  `prepare` has been done."""
     store = store_of(client, settings)
     key = store.database[SERVER].find_one({"_id": "signing"})
     if key is None:
         raise RuntimeError("the database has not been prepared")
+    recorder = Recorder(ledger_of(client, settings, clock=clock))
+    store.follow(audit.TYPE, Follower(recorder).bring_up)
     return Surroundings(
         store=store,
-        recorder=Recorder(store.database),
+        recorder=recorder,
         clock=clock,
         new_id=new_id,
         base=base,
@@ -134,15 +143,19 @@ def create_app(
     *,
     clock: Clock = now,
     token_command: str | None = None,
+    background: bool = False,
 ) -> Flask:
     """
     The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
 
     token_command: what to type for an access token, where the pages may say so.
+    background: do what can be done between requests, until the process ends.
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     tokens = Tokens(around.store.database, clock)
+    if background:
+        Background(around.recorder, settings.audit_anchors).start()
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 PREFIX = "FHIR_SERVER_"
+#: A key of fewer characters could be guessed.
+LEAST_KEY = 32
 
 
 class ConfigError(Exception):
@@ -57,6 +59,12 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _key(text: str) -> str:
+    if any(len(line.strip()) < LEAST_KEY for line in text.strip().splitlines() or [""]):
+        raise ValueError(f"expected {LEAST_KEY} characters or more")
+    return text
+
+
 def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -92,8 +100,14 @@ SETTINGS = (
     Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
+    Setting("audit_key", _key, None, "Key of the record of accesses; without it, that of a file in the data dir."),
+    Setting("audit_key_file", Path, None, "File that holds this key; on further lines, those of earlier days."),
+    Setting("audit_anchors", Path, None, "File that the heads of the record of accesses are appended to."),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
+
+
+_SECRET = frozenset({"audit_key"})
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,9 @@ class Settings:
     check_references: bool = False
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
+    audit_key: str | None = field(default=None, repr=False)
+    audit_key_file: Path | None = None
+    audit_anchors: Path | None = None
     log_level: str = "INFO"
 
 
@@ -129,7 +146,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         try:
             values[table[name].name] = table[name].read(value)
         except ValueError as error:
-            raise ConfigError(f"{name}={value!r}: {error}.") from None
+            shown = "…" if table[name].name in _SECRET else repr(value)
+            raise ConfigError(f"{name}={shown}: {error}.") from None
     return Settings(**values)
 
 
@@ -139,4 +157,4 @@ def carried(folder: str) -> Path:
     return home / folder if (home / "setup.cfg").is_file() else home / f"fhir_server_{folder}"
 
 
-assert [field.name for field in fields(Settings)] == [setting.name for setting in SETTINGS]
+assert [each.name for each in fields(Settings)] == [setting.name for setting in SETTINGS]

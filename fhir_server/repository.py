@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from fhir_server import audit
 from fhir_server.access import Actor, Decision, decide
-from fhir_server.audit import Recorder, Trail
+from fhir_server.audit import Record, Recorder, Trail
 from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
 from fhir_server.fhir.outcome import (
@@ -40,6 +40,7 @@ from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage.documents import CARRIED, Stored
 from fhir_server.storage.joins import Joins
+from fhir_server.storage.ledger import LEAVES
 from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, allowed_by
 from fhir_server.validation import structure
 from fhir_server.validation.demands import Table, demanded
@@ -127,7 +128,7 @@ class Repository:
 
     def ahead(self, type: str, where: Expression, limit: int) -> Ahead | None:
         """The first page of this search, by id, one more included; None for what is not looked up ahead."""
-        if has_joins(where):
+        if has_joins(where) or self._store.follows(type):
             return None
         return self._store.ahead(type, where, allowed=self.decide("search-type", type).where, limit=limit + 1)
 
@@ -461,35 +462,31 @@ class Repository:
         trail = self._trail
         if error is None:
             if trail.disclosed or not trail.recorded:
-                self._around.recorder.record(*self._events(trail.interaction, trail.disclosed))
+                self._around.recorder.record(self._event(trail.interaction, trail.disclosed))
         else:
             outcome = audit.FAILED if error.status >= 500 else audit.REFUSED
             description = "; ".join(issue.diagnostics for issue in error.issues)[:500]
-            self._around.recorder.record(*self._events(trail.interaction, {}, outcome, description))
+            self._around.recorder.record(self._event(trail.interaction, {}, outcome, description))
         trail.recorded = True
 
-    def _events(
+    def _event(
         self,
         interaction: str,
         versions: dict[str, Stored],
         outcome: str = audit.SUCCESS,
         description: str | None = None,
-    ) -> list[Stored]:
-        """The AuditEvents of what was done: one for each patient whose it is."""
-        return [
-            audit.event(
-                self._trail,
-                self.actor,
-                id=self._around.new_id(),
-                now=self._around.clock(),
-                interaction=interaction,
-                versions=theirs,
-                patient=patient,
-                outcome=outcome,
-                description=description,
-            )
-            for patient, theirs in audit.by_patient(versions).items()
-        ]
+    ) -> Record:
+        """The record of what was done."""
+        return audit.event(
+            self._trail,
+            self.actor,
+            id=self._around.new_id(),
+            now=self._around.clock(),
+            interaction=interaction,
+            versions=versions,
+            outcome=outcome,
+            description=description,
+        )
 
     # --- the steps
 
@@ -517,8 +514,9 @@ class Repository:
     def _current(self, type: str, id: str) -> Stored | None:
         if self._unit:
             return self._unit.read(type, id)
-        if self._brought and self._brought.asked == (type, id):
-            return self._brought.found[0] if self._brought.found else None
+        brought = self._brought
+        if brought and brought.asked == (type, id) and (brought.found or not self._store.follows(type)):
+            return brought.found[0] if brought.found else None
         return self._store.read(type, id)
 
     def _last_version(self, type: str, id: str) -> Stored | None:
@@ -536,8 +534,7 @@ class Repository:
             inside._decisions = self._decisions
             result = work(inside, unit)
             if inside._written:
-                for event in self._events(interaction, inside._written):
-                    unit.insert(event)
+                unit.insert(LEAVES, self._around.recorder.leaf(self._event(interaction, inside._written)))
             return result, bool(inside._written)
 
         result, wrote = self._store.run(whole)

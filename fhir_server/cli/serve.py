@@ -75,14 +75,14 @@ def serve(
     """
     _refuse_taken(arguments.host, arguments.port)
     base_url = settings.base_url or url_of(arguments.host, arguments.port)
-    opened = open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir, progress=_say)
+    opened = open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir, progress=say)
     master = os.getpid()
     try:
         with connect(opened.uri) as client:
             app.prepare(client, settings, base=f"{base_url}/fhir")
             lacking = withheld(app.store_of(client, settings).readiness, arguments, settings)
             if lacking:
-                _say(lacking)
+                say(lacking)
         before(base_url, opened.uri)
         models.load(TYPES)
         ready = partial(welcome, base_url, opened.uri)
@@ -124,7 +124,8 @@ def _refuse_taken(host: str, port: int) -> None:
         raise Taken(f"{host}:{port} cannot be listened on ({error.strerror}); choose another with {other}.") from None
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """A line on standard error, as every command has it."""
     print(f"fhir-server: {message}", file=sys.stderr, flush=True)
 
 
@@ -180,7 +181,9 @@ class _Gunicorn(BaseApplication):
                     answer_within_ms=self._settings.query_timeout_ms + _MARGIN_MS,
                     appName=self._worker(os.getpid()),
                 )
-                return app.create_app(client, self._settings, self._base_url, token_command=self._token_command)
+                return app.create_app(
+                    client, self._settings, self._base_url, token_command=self._token_command, background=True
+                )
             except (StartError, PyMongoError) as error:
                 log.warning("worker.waits", error=type(error).__name__)
                 time.sleep(_PAUSE_SECONDS)

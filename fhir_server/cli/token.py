@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
             versions={},
             description=getpass.getuser(),
         )
-        Recorder(store.database).record(record)
+        Recorder(app.ledger_of(client, settings)).record(record)
         print(Tokens(store.database, app.now).issue(actor, arguments.scope, timedelta(seconds=arguments.ttl)))
 
 

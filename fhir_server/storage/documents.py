@@ -9,6 +9,7 @@ A collection per resource type holds current versions, under the resource's own 
     depositor   who wrote this version, `Practitioner/123`; absent for the operator
     origin      "server" on what the server itself wrote and nobody may change; "carried" on the conformance resources
                 that come along with it
+    place, mac  of an AuditEvent that was made of the ledger: audit/follow.py
     + the entry of search/index.py: owner, others, keys, dates, numbers, strings, near, parts, contained
 
 `_history` holds every version of every type, the current one too:
@@ -116,7 +117,7 @@ _OF_THE_INDEX = ("owner", "others", "keys", "dates", "numbers", "strings", "near
 _ENTRY = (*_OF_THE_INDEX, "depositor", "updated")
 #: What stands in a document beside its index entry.
 NOT_OF_THE_INDEX = frozenset(
-    ("_id", "type", "id", "version", "updated", "until", "method", "body", "depositor", "origin")
+    ("_id", "type", "id", "version", "updated", "until", "method", "body", "depositor", "origin", "place", "mac")
 )
 
 
