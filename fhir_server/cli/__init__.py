@@ -14,13 +14,11 @@ from pymongo.errors import PyMongoError
 
 from fhir_server import __version__, config
 from fhir_server.cli import audit, check, demo, load, reindex, serve, token
-from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import ConfigError
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.storage.connection import StartError
 
 COMMANDS = (demo, serve, load, check, token, reindex, audit)
-_SERVERS = ("demo", "serve")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,8 +33,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         settings = config.from_environ(os.environ)
         _configure_log(settings.log_level)
-        if hasattr(arguments, "data_dir"):
-            settings = with_audit_key(arguments, settings, serve.say if arguments.command in _SERVERS else _silent)
         arguments.run(arguments, settings)
     except (ConfigError, StartError, FhirError, serve.Taken) as error:
         print(f"fhir-server: {error}", file=sys.stderr)
@@ -47,10 +43,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("fhir-server: stopped.", file=sys.stderr)
         sys.exit(130)
-
-
-def _silent(message: str) -> None:
-    """What is said at the start of a server, and of no other command."""
 
 
 def _stop(number: int, frame: object) -> None:

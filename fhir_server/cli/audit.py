@@ -16,6 +16,7 @@ from fhir_server import app
 from fhir_server.audit.follow import TYPE, anchor, append_anchor
 from fhir_server.audit.verify import Anchor, Verified, read_anchors, verify
 from fhir_server.cli.arguments import add_data_dir
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import ConfigError, Settings
 from fhir_server.storage.connection import connect, open_database
 from fhir_server.storage.ledger import Ledger
@@ -80,7 +81,7 @@ def run_anchor(arguments: argparse.Namespace, settings: Settings) -> None:
 def _ledger(arguments: argparse.Namespace, settings: Settings) -> Iterator[Ledger]:
     """The ledger, as it is: nothing is made ready for it."""
     with open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir) as opened, connect(opened.uri) as client:
-        yield app.ledger_of(client, settings)
+        yield app.ledger_of(client, with_audit_key(arguments, settings))
 
 
 def _anchors(file: Path | None, ledger: Ledger) -> list[Anchor]:

@@ -16,6 +16,7 @@ from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.cli import load
 from fhir_server.cli.arguments import add_data_dir, port
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.cli.serve import serve
 from fhir_server.config import Settings, carried
 from fhir_server.fhir import json
@@ -40,7 +41,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
 
     def before(base_url: str, uri: str) -> None:
         with connect(uri) as client:
-            load.load(client, settings, [carried("seed_data") / "bundles"], base=f"{base_url}/fhir", quiet=True)
+            load.load(
+                client,
+                with_audit_key(arguments, settings),
+                [carried("seed_data") / "bundles"],
+                base=f"{base_url}/fhir",
+                quiet=True,
+            )
 
     def welcome(base_url: str, uri: str) -> None:
         with connect(uri) as client:

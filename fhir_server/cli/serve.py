@@ -21,6 +21,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server import app
 from fhir_server.cli.arguments import add_data_dir, port
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.cli.reindex import withheld
 from fhir_server.config import Settings
 from fhir_server.fhir.types import TYPES
@@ -75,14 +76,15 @@ def serve(
     """
     _refuse_taken(arguments.host, arguments.port)
     base_url = settings.base_url or url_of(arguments.host, arguments.port)
-    opened = open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir, progress=say)
+    opened = open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir, progress=_say)
     master = os.getpid()
     try:
+        settings = with_audit_key(arguments, settings, _say)
         with connect(opened.uri) as client:
             app.prepare(client, settings, base=f"{base_url}/fhir")
             lacking = withheld(app.store_of(client, settings).readiness, arguments, settings)
             if lacking:
-                say(lacking)
+                _say(lacking)
         before(base_url, opened.uri)
         models.load(TYPES)
         ready = partial(welcome, base_url, opened.uri)
@@ -124,8 +126,7 @@ def _refuse_taken(host: str, port: int) -> None:
         raise Taken(f"{host}:{port} cannot be listened on ({error.strerror}); choose another with {other}.") from None
 
 
-def say(message: str) -> None:
-    """A line on standard error, as every command has it."""
+def _say(message: str) -> None:
     print(f"fhir-server: {message}", file=sys.stderr, flush=True)
 
 
