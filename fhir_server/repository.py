@@ -132,6 +132,12 @@ class Repository:
             return None
         return self._store.ahead(type, where, allowed=self.decide("search-type", type).where, limit=limit + 1)
 
+    def ahead_of_read(self, type: str, id: str) -> Ahead | None:
+        """This resource; None for what is not looked up ahead."""
+        if self._store.follows(type):
+            return None
+        return self._store.ahead_of_read(type, id, allowed=self.decide("read", type).where)
+
     def bring(self, brought: Brought) -> None:
         """What was looked up ahead, for the very actor of this repository."""
         self._brought = brought
@@ -146,6 +152,9 @@ class Repository:
         actor might have seen it.  R4: http.html#read
         """
         decision = self.decide(interaction, type)
+        if self._brought and self._brought.found and self._brought.asked == (type, id, decision.where):
+            self._trail.disclose(self._brought.found)
+            return self._brought.found[0]
         stored = self._current(type, id)
         if stored is None or not allowed_by(decision.where, stored):
             last = self._last_version(type, id) if stored is None else None
@@ -514,9 +523,6 @@ class Repository:
     def _current(self, type: str, id: str) -> Stored | None:
         if self._unit:
             return self._unit.read(type, id)
-        brought = self._brought
-        if brought and brought.asked == (type, id) and (brought.found or not self._store.follows(type)):
-            return brought.found[0] if brought.found else None
         return self._store.read(type, id)
 
     def _last_version(self, type: str, id: str) -> Stored | None:

@@ -20,7 +20,7 @@ from pymongo.database import Database
 from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.fhir.outcome import Unauthorized
-from fhir_server.storage.store import Ahead, Brought, answering
+from fhir_server.storage.store import SERVED_OPTIONS, Ahead, Brought, answering
 
 COLLECTION = "_tokens"
 #: Bytes of randomness in a token.
@@ -36,7 +36,8 @@ class Tokens:
     """The access tokens of this server."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]):
-        self._tokens = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
+        durably = WriteConcern("majority", j=True)
+        self._tokens = database[COLLECTION].with_options(write_concern=durably, codec_options=SERVED_OPTIONS)
         self._clock = clock
         #: Who held a token, by its hash: never an answer, only a guess at what will be asked for.
         self._seen: dict[str, Actor] = {}
@@ -92,8 +93,7 @@ class Tokens:
             if len(self._seen) >= SEEN:
                 self._seen.clear()
             self._seen[hash] = actor
-        holds = ahead is not None and (ahead.by_key or actor == guess)
-        return actor, ahead.read(found[1:]) if ahead and holds else None
+        return actor, ahead.read(found[1:]) if ahead and actor == guess else None
 
     def _found(self, hash: str, ahead: Ahead | None) -> list[dict[str, Any]]:
         """The token, if there is one, and behind it what is looked up along with it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
+from bson.codec_options import CodecOptions
 from pymongo import DeleteOne, InsertOne, MongoClient, ReplaceOne, UpdateOne, WriteConcern, errors
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -53,6 +54,8 @@ _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
 _SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1}
 _MAJORITY = WriteConcern("majority", j=True)
+#: To decode documents that hold no numbers of an index entry with: a registry of types is asked about each value.
+SERVED_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 
 
 class Retry(Exception):
@@ -85,7 +88,6 @@ class Ahead:
     What is looked up in one round trip with the access token: an aggregation over the resources of a type.
 
     asked     what it answers, for whoever asks it afterwards
-    by_key    whoever asks, it is one document, that is decided on when it is there
     watching  to be held while it runs: tells of it if it is slow
     options   of the aggregation it becomes a part of: how long it may take
     """
@@ -93,7 +95,6 @@ class Ahead:
     type: str
     asked: tuple[Any, ...]
     pipeline: tuple[dict[str, Any], ...]
-    by_key: bool = False
     watching: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -114,11 +115,6 @@ class Brought:
 
     asked: tuple[Any, ...]
     found: list[Stored]
-
-
-def ahead_of_read(type: str, id: str) -> Ahead:
-    """The current version of one resource."""
-    return Ahead(type, (type, id), ({"$match": {"_id": id}},), by_key=True)
 
 
 class Store:
@@ -153,6 +149,13 @@ class Store:
         """Bring the resources of this type up to date.  Nothing within a transaction, which sees to it itself."""
         if type in self._following and session is None:
             self._following[type]()
+
+    def _served(self, type: str) -> Collection:
+        """The collection for what is read to be served: no numbers, whose decoding makes all of it slow."""
+        name = f"{type} served"
+        if name not in self._collections:
+            self._collections[name] = self.database[type].with_options(codec_options=SERVED_OPTIONS)
+        return self._collections[name]
 
     def collection(self, name: str) -> Collection:
         """The collection of this name: made once, since it is asked for by every request."""
@@ -240,8 +243,8 @@ class Store:
             if pipeline:
                 found = collection.aggregate(pipeline, session=session, maxTimeMS=self.timeout_ms).to_list()
             else:
-                projection = None if entries else _SERVED
-                cursor = collection.find(query, projection, session=session, max_time_ms=self.timeout_ms)
+                projection, source = (None, collection) if entries else (_SERVED, self._served(type))
+                cursor = source.find(query, projection, session=session, max_time_ms=self.timeout_ms)
                 found = cursor.sort(by).limit(limit).to_list()
         if back:
             found.reverse()
@@ -251,9 +254,17 @@ class Store:
         """As `find`, by id from the first on, to be looked up along with something else."""
         query = self._filter(type, where, allowed)
         pipeline = ({"$match": query}, {"$sort": {"_id": 1}}, {"$limit": limit}, {"$project": _SERVED})
+        return self._ahead(type, (type, where, limit), pipeline, query)
+
+    def ahead_of_read(self, type: str, id: str, *, allowed: Expression) -> Ahead:
+        """As `read`, where that is allowed, to be looked up along with something else."""
+        query = {"$and": [{"_id": id}, self._filter(type, EVERYTHING, allowed)]}
+        return self._ahead(type, (type, id, allowed), ({"$match": query}, {"$project": _SERVED}), query)
+
+    def _ahead(self, type: str, asked: tuple[Any, ...], pipeline: tuple[dict[str, Any], ...], query: Filter) -> Ahead:
         return Ahead(
             type,
-            (type, where, limit),
+            asked,
             pipeline,
             watching=lambda: self._slow.watching(type, query),
             options={"maxTimeMS": self.timeout_ms},
