@@ -11,8 +11,9 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-ch
 demo: $(VENV)/.installed
 	@exec $(BIN)/fhir-server demo --port $(PORT)
 
+# A file's tests run in one process: they share its server.
 test: $(VENV)/.installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .

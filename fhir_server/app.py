@@ -8,19 +8,29 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pymongo
 from flask import Flask, Response, jsonify, request
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from fhir_server import audit
 from fhir_server.access import Actor
+from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.matrix import load as load_matrix
+from fhir_server.accounts import kept as accounts
+from fhir_server.accounts.accounts import Accounts
+from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Background, Follower, Recorder, Trail
 from fhir_server.config import ConfigError, Settings
+from fhir_server.demo import psc as demo_psc
 from fhir_server.fhir.outcome import FhirError, NotFound
 from fhir_server.fhir.terminology.carried import carried_terminologies
 from fhir_server.interactions import conformance
@@ -30,14 +40,26 @@ from fhir_server.loading import carried
 from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
-from fhir_server.smart.tokens import Tokens
+from fhir_server.smart import blueprint as oauth
+from fhir_server.smart import brands, cors, fetching, metadata, psc, public
+from fhir_server.smart import server as authorization
+from fhir_server.smart.directory import Directory
+from fhir_server.smart.grounds import Grounds
+from fhir_server.smart.limiting import Limits
+from fhir_server.smart.recording import Recording
+from fhir_server.smart.sessions import Cookie
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
 from fhir_server.storage.ledger import Ledger, keys_of
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
+from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, sign_in
 from fhir_server.web import pages as web
+from fhir_server.web import psc as web_psc
+from fhir_server.web.notices import Notices
+from fhir_server.web.patient_search import PatientSearch
+from fhir_server.web.visits import visits
 
 Clock = Callable[[], datetime]
 
@@ -75,11 +97,15 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
         demands.read(settings.demanded_profiles)
     except ValueError as error:
         raise ConfigError(f"FHIR_SERVER_DEMANDED_PROFILES: {error}.") from None
+    brands.of(settings, (base or base_of(client, settings)).removesuffix("/fhir"))
     store = store_of(client, settings)
     store.prepare()
     concepts.prepare(store.database)
     ledger_of(client, settings).prepare()
-    Tokens(store.database, now).prepare()
+    accounts.kept(store.database, settings, clock=now).prepare()
+    kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
+    psc.prepare(store.database)
+    psc.provider_of(settings)
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -132,7 +158,24 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         update_as_create=settings.update_as_create,
         check_references=settings.check_references,
         demands=demands.read(settings.demanded_profiles),
+        matrix=matrix_of(settings),
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
+    )
+
+
+def matrix_of(settings: Settings) -> Matrix:
+    """The habilitation matrix that the settings name.  Raises ConfigError."""
+    return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
+
+
+def kept_for_smart(database: Database, settings: Settings, base: str, *, clock: Clock = now) -> authorization.Kept:
+    """What the authorization server in front of this FHIR base URL keeps."""
+    return authorization.kept(
+        database,
+        base.removesuffix("/fhir"),
+        clock=clock,
+        fetch=partial(fetching.fetch, private=settings.fetch_private),
+        sealing_key=settings.sealing_key,
     )
 
 
@@ -144,18 +187,21 @@ def create_app(
     clock: Clock = now,
     token_command: str | None = None,
     background: bool = False,
+    demo: bool = False,
 ) -> Flask:
     """
     The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
 
     token_command: what to type for an access token, where the pages may say so.
     background: do what can be done between requests, until the process ends.
+    demo: whether the pages of the demonstration are there, too.
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
-    tokens = Tokens(around.store.database, clock)
+    people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
     if background:
         Background(around.recorder, settings.audit_anchors).start()
+    smart = _smart(around, settings, base_url, people.accounts)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -175,6 +221,8 @@ def create_app(
         )
 
     app = Flask(__name__, static_folder=None)
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.redirect_defaults = False
     app.url_map.strict_slashes = False
@@ -183,7 +231,7 @@ def create_app(
         rest.blueprint(
             base=base,
             router=Router(rest.unforeseen, settings.max_bundle_entries),
-            authenticate=tokens.authenticate,
+            authenticate=smart.authenticate,
             repository_for=repository_for,
             record_stranger=record_stranger,
             under_way=around.recorder.expecting,
@@ -192,23 +240,138 @@ def create_app(
                 clock(),
                 update_as_create=settings.update_as_create,
                 withheld=around.store.readiness.withheld(),
+                security=metadata.security(smart.metadata),
             ),
-            configuration=smart_configuration(),
+            configuration=smart.metadata.smart(),
         ),
         url_prefix="/fhir",
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
+    app.extensions["smart"] = smart
+    app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
+    cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
+    app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
+    professionals = _professionals(app, around, smart, settings, demo=demo)
+    _people(app, around, smart, people, professionals, demo=demo)
+    _decisions(app, around, smart, people)
+    if demo:
+        app.register_blueprint(demo_outbox.blueprint(people.outbox, zone=around.zone), url_prefix="/demo")
+        app.register_blueprint(demo_apps.blueprint(base_url=base_url), url_prefix="/demo")
     _health(app, client)
     app.register_error_handler(HTTPException, _refused)
     return app
 
 
-def smart_configuration() -> dict[str, Any]:
-    """Which scopes a token of this server can have.  SMART App Launch 2.2: conformance"""
-    return {
-        "scopes_supported": ["patient/*.cruds", "user/*.cruds", "system/*.cruds"],
-        "capabilities": ["permission-v1", "permission-v2", "permission-patient", "permission-user"],
-    }
+def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accounts) -> authorization.Smart:
+    """The authorization server of this process."""
+    database, clock = around.store.database, around.clock
+    profiles = kept.profiles
+
+    def in_standing(on: Grounds) -> bool:
+        """Whether the person may still open the record: the account is open, and holds that profile."""
+        if on.actor["kind"] != "patient":
+            return True
+        return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
+
+    return authorization.smart(
+        kept_for_smart(database, settings, around.base, clock=clock),
+        base_url,
+        clock=clock,
+        profiles=profiles,
+        constrain=around.constraint,
+        record=Recording(around.recorder, new_id, clock),
+        in_standing=in_standing,
+        brand=brands.identifier(brands.of(settings, base_url)),
+        limits=Limits(database),
+        fetch_private=settings.fetch_private,
+    )
+
+
+def _professionals(
+    app: Flask, around: Surroundings, smart: authorization.Smart, settings: Settings, *, demo: bool
+) -> web_psc.SigningIn:
+    """The pages where professionals sign in: with Pro Santé Connect, or in the demonstration its stand-in."""
+    database, clock, base_url = around.store.database, around.clock, smart.issuer
+    provider = demo_psc.provider(database, base_url) if demo else psc.provider_of(settings)
+    callback = f"{base_url}{web_psc.CALLBACK}"
+    signing_in = web_psc.SigningIn(
+        psc=psc.ProSanteConnect(provider, database, clock, callback=callback) if provider else None,
+        sessions=smart.kept.sessions,
+        cookie=Cookie.of(base_url),
+        find=Directory(around).find,
+        asked=web_psc.asked_of(smart.authorization),
+        record=smart.record,
+        base_url=base_url,
+    )
+    app.register_blueprint(web_psc.blueprint(signing_in))
+    if demo:
+        after = f"{base_url}{sign_in.SIGN_OUT}"
+        stand_in = demo_psc.blueprint(app, database, base_url, clock, callback=callback, after_logout=after)
+        app.register_blueprint(stand_in, url_prefix=demo_psc.PATH)
+    return signing_in
+
+
+def _people(
+    app: Flask,
+    around: Surroundings,
+    smart: authorization.Smart,
+    people: accounts.Kept,
+    professionals: web_psc.SigningIn,
+    *,
+    demo: bool,
+) -> None:
+    """The pages of who signs in with an account, and of the steps of an authorization request."""
+    sessions, base_url = smart.kept.sessions, smart.issuer
+    signing_in = sign_in.SigningIn(
+        base_url=base_url,
+        accounts=people.accounts,
+        codes=people.codes,
+        outbox=people.outbox,
+        sessions=sessions,
+        cookie=Cookie.of(base_url),
+        clock=around.clock,
+        zone=around.zone,
+        asking=authorize.asking(smart.authorization),
+        record=smart.record,
+        there=professionals.psc,
+    )
+    search = PatientSearch(
+        directory=Directory(around),
+        sessions=sessions,
+        rates=Rates(around.store.database),
+        access=lambda subject, patient: "unknown",
+        today=lambda: around.clock().astimezone(around.zone).date(),
+        base_url=base_url,
+        tests=demo,
+    )
+    steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around), search)
+    app.register_blueprint(sign_in.blueprint(signing_in))
+    app.register_blueprint(authorize.blueprint(steps))
+    app.register_blueprint(
+        account.blueprint(sessions, people.accounts, base_url=base_url, zone=around.zone, record=smart.record)
+    )
+    if people.delivery:
+        people.delivery.start()
+
+
+def _decisions(app: Flask, around: Surroundings, smart: authorization.Smart, people: accounts.Kept) -> None:
+    """The pages where a person decides about apps."""
+    sessions, clients, base_url = smart.kept.sessions, smart.kept.clients, smart.issuer
+    notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
+    app.register_blueprint(
+        consent.blueprint(smart.authorization, sessions, base_url=base_url, clock=around.clock, notices=notices)
+    )
+    connected = apps.Apps(
+        smart.kept.grants, clients, sessions, people.accounts.profiles, notices, smart.record, around.clock, base_url
+    )
+    app.register_blueprint(apps.blueprint(connected))
+    app.register_blueprint(logos.blueprint(clients))
+
+
+def _brands(around: Surroundings, settings: Settings, base_url: str) -> dict[str, Any]:
+    """The brand bundle, with the time of its last change."""
+    resources = brands.of(settings, base_url)
+    return brands.bundle(resources, base_url, brands.changed(around.store.database, resources, around.clock()))
 
 
 def _health(app: Flask, client: MongoClient) -> None:

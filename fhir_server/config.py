@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,6 +80,33 @@ def _database(text: str) -> str:
     return text
 
 
+def _long(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("expected 32 characters or more, from a random source")
+    return text
+
+
+def _mail_server(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("expected smtps://USER:PASSWORD@HOST:PORT, or smtp:// for STARTTLS")
+    return text
+
+
+def _gateway(text: str) -> str:
+    parts = urlsplit(text)
+    near = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or parts.scheme != "https" and not (near and parts.scheme == "http"):
+        raise ValueError("expected an https:// URL")
+    return text
+
+
+def _address(text: str) -> str:
+    if "@" not in parseaddr(text)[1] or not text.isprintable():
+        raise ValueError("expected an e-mail address, with a name or without")
+    return text
+
+
 SETTINGS = (
     Setting(
         "mongodb_uri",
@@ -98,11 +126,37 @@ SETTINGS = (
     Setting("update_as_create", _flag, True, "PUT to an id that is not there creates it."),
     Setting("demanded_profiles", str, "", "Profiles demanded of writers, `CALLER:Type=URL,…` with spaces between."),
     Setting("check_references", _flag, False, "Refuse references to resources that are not here."),
+    Setting(
+        "habilitation_matrix",
+        str,
+        None,
+        "File of the habilitation matrix, profession × class of document; without it, the demonstrator's.",
+    ),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
     Setting("audit_key", _key, None, "Key of the record of accesses; without it, that of a file in the data dir."),
     Setting("audit_key_file", Path, None, "File that holds this key; on further lines, those of earlier days."),
     Setting("audit_anchors", Path, None, "File that the heads of the record of accesses are appended to."),
+    Setting("brand_name", str, "fhir-server", "What apps call this record where people choose one."),
+    Setting("brand_website", _url, None, "The website behind that name; default the base URL."),
+    Setting(
+        "brands", str, None, "File with a brand bundle of your own (SMART: brands.html), instead of the two above."
+    ),
+    Setting("psc_issuer", _url, None, "The Pro Santé Connect that professionals sign in with; without it they cannot."),
+    Setting("psc_client_id", str, None, "How this server is known there."),
+    Setting("psc_client_secret", str, None, "Its secret there."),
+    Setting("sealing_key", _long, None, "Encrypts the signing keys in the database, where they otherwise stand open."),
+    Setting("fetch_private", _flag, False, "Fetch the keys of clients from private addresses and by plain http too."),
+    Setting(
+        "smtp_url", _mail_server, None, "Mail server, smtps://USER:PASSWORD@HOST:PORT; without it no e-mail leaves."
+    ),
+    Setting("mail_from", _address, "fhir-server <no-reply@localhost>", "Whom e-mails come from."),
+    Setting(
+        "sms_url", _gateway, None, "Gateway for text messages: POST of {to, text} as JSON; without it none leaves."
+    ),
+    Setting(
+        "proxies", _whole, 0, "Reverse proxies in front: so many of the addresses in X-Forwarded-For are believed."
+    ),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
 
@@ -125,11 +179,24 @@ class Settings:
     update_as_create: bool = True
     demanded_profiles: str = ""
     check_references: bool = False
+    habilitation_matrix: str | None = None
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
     audit_key: str | None = field(default=None, repr=False)
     audit_key_file: Path | None = None
     audit_anchors: Path | None = None
+    brand_name: str = "fhir-server"
+    brand_website: str | None = None
+    brands: str | None = None
+    psc_issuer: str | None = None
+    psc_client_id: str | None = None
+    psc_client_secret: str | None = field(default=None, repr=False)
+    sealing_key: str | None = None
+    fetch_private: bool = False
+    smtp_url: str | None = None
+    mail_from: str = "fhir-server <no-reply@localhost>"
+    sms_url: str | None = None
+    proxies: int = 0
     log_level: str = "INFO"
 
 

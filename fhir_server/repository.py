@@ -12,7 +12,10 @@ from datetime import datetime, tzinfo
 from typing import Any, Literal, TypeVar
 
 from fhir_server import audit
-from fhir_server.access import Actor, Decision, decide
+from fhir_server.access import Actor, Choices, Decision, Known, changes, decide
+from fhir_server.access.decision import DOCUMENTS, rests_on_choices
+from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.rules import references as standing_for
 from fhir_server.audit import Record, Recorder, Trail
 from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
@@ -32,21 +35,45 @@ from fhir_server.fhir.outcome import (
 from fhir_server.fhir.terminology.carried import carried_terminologies
 from fhir_server.fhir.terminology.systems import Source
 from fhir_server.fhir.types import TYPES
+from fhir_server.search import index
 from fhir_server.search.cursor import Cursors
-from fhir_server.search.expression import EVERYTHING, NOTHING, Expression, Match, OfTypes, all_of, any_of, has_joins
+from fhir_server.search.expression import (
+    EVERYTHING,
+    NOTHING,
+    And,
+    Entry,
+    Expression,
+    InRecord,
+    InRecords,
+    Match,
+    OfTypes,
+    Or,
+    all_of,
+    any_of,
+    has_joins,
+)
 from fhir_server.search.index import entry
+from fhir_server.search.parameters import several_records
 from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
+from fhir_server.storage import choices as stored_choices
+from fhir_server.storage import contents
+from fhir_server.storage.choices import patients_of
 from fhir_server.storage.documents import CARRIED, Stored
 from fhir_server.storage.joins import Joins
 from fhir_server.storage.ledger import LEAVES
-from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, allowed_by
+from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, ahead_of_read, allowed_by
 from fhir_server.validation import structure
 from fhir_server.validation.demands import Table, demanded
 
 T = TypeVar("T")
 Resource = dict[str, Any]
+
+#: So many records a professional is told of at once; beyond, the query has to name the patient.
+MOST_RECORDS = 1_000
+#: Nobody in particular: what is asked of no patient's record.
+NOBODY: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -65,6 +92,7 @@ class Surroundings:
     check_references: bool = False
     demands: Table = field(default_factory=dict)
     terminology: Source = field(default_factory=carried_terminologies)
+    matrix: Matrix = field(default_factory=carried_matrix)
 
     def reader(self) -> Reader:
         """The reader of queries, now."""
@@ -109,7 +137,10 @@ class Repository:
         self._unit = unit
         self._brought: Brought | None = None
         self._written: dict[str, Stored] = {}
-        self._decisions: dict[tuple[str, str], Decision] = {}
+        self._replaced: list[Stored] = []
+        self._decisions: dict[tuple[str, str, frozenset[str] | None], Decision] = {}
+        self._choices: dict[str, Choices] = {}
+        self._concerning: tuple[Choices, ...] | None = None
 
     # --- is it good
 
@@ -128,7 +159,7 @@ class Repository:
 
     def ahead(self, type: str, where: Expression, limit: int) -> Ahead | None:
         """The first page of this search, by id, one more included; None for what is not looked up ahead."""
-        if has_joins(where) or self._store.follows(type):
+        if has_joins(where) or rests_on_choices(self.actor, "search-type") or self._store.follows(type):
             return None
         return self._store.ahead(type, where, allowed=self.decide("search-type", type).where, limit=limit + 1)
 
@@ -136,6 +167,8 @@ class Repository:
         """This resource; None for what is not looked up ahead."""
         if self._store.follows(type):
             return None
+        if rests_on_choices(self.actor, "read"):
+            return ahead_of_read(type, id)
         return self._store.ahead_of_read(type, id, allowed=self.decide("read", type).where)
 
     def bring(self, brought: Brought) -> None:
@@ -156,9 +189,9 @@ class Repository:
             self._trail.disclose(self._brought.found)
             return self._brought.found[0]
         stored = self._current(type, id)
-        if stored is None or not allowed_by(decision.where, stored):
+        if stored is None or not self._may(interaction, stored):
             last = self._last_version(type, id) if stored is None else None
-            if last and last.body is None and allowed_by(decision.where, last):
+            if last and last.body is None and self._may(interaction, last):
                 raise Gone(f"{type}/{id} was deleted.", headers={"ETag": last.etag})
             raise NotFound(f"{type}/{id} is not known.")
         self._trail.disclose([stored])
@@ -166,13 +199,13 @@ class Repository:
 
     def vread(self, type: str, id: str, version_id: str) -> Stored:
         """That version.  Raises NotFound, or Gone for the version that a delete made.  R4: http.html#vread"""
-        decision = self.decide("vread", type)
+        self.decide("vread", type)
         unknown = NotFound(f"{type}/{id} has no version `{version_id}`.")
         if not version_id.isascii() or not version_id.isdigit() or len(version_id) > 9 or version_id[0] == "0":
             raise unknown
         source = self._unit or self._store
         stored = source.version(type, id, int(version_id))
-        if stored is None or not allowed_by(decision.where, stored):
+        if stored is None or not self._may("vread", stored):
             raise unknown
         if stored.body is None:
             raise Gone(f"Version {version_id} of {type}/{id} is its deletion.")
@@ -199,7 +232,7 @@ class Repository:
         tell that there are further pages; it is not to be served.  served: False for whoever serves a part of what is
         found, and says which part with `disclose`.
         """
-        decision = self.decide(interaction, type)
+        decision = self.decide(interaction, type, self._asked_about(type, where))
         most = limit + 1 if beyond else limit
         if self._brought and not order and after is None and self._brought.asked == (type, where, most):
             found = self._brought.found
@@ -217,7 +250,7 @@ class Repository:
 
     def count(self, type: str, where: Expression, *, exactly: bool = False) -> int | None:
         """How many match and may be seen; None when that is more than are counted unless it is asked for exactly."""
-        decision = self.decide("search-type", type)
+        decision = self.decide("search-type", type, self._asked_about(type, where))
         return self._finder(where).count(type, where, allowed=decision.where, exactly=exactly)
 
     def _finder(self, where: Expression) -> Store | Unit | Joins:
@@ -225,17 +258,29 @@ class Repository:
         source = self._unit or self._store
         if not has_joins(where):
             return source
-        return Joins(source, lambda type: self.decide("search-type", type).where, self._store.timeout_ms)
+        return Joins(
+            source, lambda type: self.decide("search-type", type, self._all_asked()).where, self._store.timeout_ms
+        )
 
     def fetch(self, type: str, ids: Iterable[str]) -> list[Stored]:
         """Those of these resources that may be seen, by the actor's rules for the type; none without a scope for it."""
         wanted = frozenset(ids)
         if not wanted:
             return []
+        asked = Match("_id", IdTest(wanted))
         try:
-            return self.search(type, Match("_id", IdTest(wanted)), limit=len(wanted), interaction="read")
+            if not rests_on_choices(self.actor, "read"):
+                return self.search(type, asked, limit=len(wanted), interaction="read")
+            self.decide("read", type)
         except Forbidden:
             return []
+        # By whose they are: the choices of these patients, and not of all who permitted something.
+        source = self._unit or self._store
+        there = source.find(type, asked, allowed=EVERYTHING, limit=len(wanted), entries=True)
+        self._learn(frozenset().union(*map(patients_of, there)))
+        found = [stored for stored in there if self._may("read", stored)]
+        self.disclose(found)
+        return found
 
     def history(
         self,
@@ -254,13 +299,16 @@ class Repository:
         served.  Raises NotFound for an instance that never was, or may not be seen.  R4: http.html#history
         """
         interaction = "history-instance" if id else "history-type" if type else "history-system"
-        allowed = self.decide(interaction, type).where if type else self._in_all_types(interaction)
+        if type and id:
+            last = self._last_version(type, id) or self._current(type, id)
+            allowed = self.decide(interaction, type, _about(last) if last else NOBODY).where
+        else:
+            allowed = self.decide(interaction, type, None).where if type else self._in_all_types(interaction)
         bounds = (at.low, at.high) if at else None
         found, total = self._store.history(
             type, id, allowed=allowed, limit=limit + 1, since=since, at=bounds, after=after
         )
         if type and id and not found:
-            last = self._last_version(type, id) or self._current(type, id)
             if last is None or not allowed_by(allowed, last):
                 raise NotFound(f"{type}/{id} is not known.")
             # What the server writes of itself has one version and no history: it is its own.
@@ -386,11 +434,12 @@ class Repository:
 
         def work(inside: Repository, unit: Unit) -> Stored | None:
             existing = unit.read(type, id)
-            if existing is None or not allowed_by(inside.decide("delete", type).where, existing):
+            if existing is None or not inside._may("delete", existing):
+                inside._refuse_another(existing)
                 if if_match:
                     raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
                 last = unit.last_version(type, id) if existing is None else None
-                return last if last and allowed_by(inside.decide("delete", type).where, last) else None
+                return last if last and inside._may("delete", last) else None
             return inside._remove(existing, if_match)
 
         return self._write("delete", work)
@@ -404,7 +453,8 @@ class Repository:
             if existing is None:
                 return None
             whole = unit.read(type, existing.id)
-            if whole is None or not allowed_by(inside.decide("delete", type).where, whole):
+            if whole is None or not inside._may("delete", whole):
+                inside._refuse_another(whole)
                 raise NotFound(f"{type}/{existing.id} is not known.")
             return inside._remove(whole, if_match)
 
@@ -429,7 +479,7 @@ class Repository:
 
     def match(self, type: str, criteria: Criteria) -> Stored | None:
         """The one resource that matches and may be seen, None if there is none.  Raises MultipleMatches."""
-        decision = self.decide("search-type", type)
+        decision = self.decide("search-type", type, self._asked_about(type, criteria.where))
         found = self._finder(criteria.where).find(type, criteria.where, allowed=decision.where, limit=2)
         if len(found) > 1:
             raise MultipleMatches(f"`{type}?{criteria.text}` matches more than one resource.")
@@ -456,7 +506,7 @@ class Repository:
     def may_read(self, stored: Stored) -> bool:
         """Whether the actor, who may have written this version, may read it too."""
         try:
-            return allowed_by(self.decide("read", stored.type).where, stored)
+            return self._may("read", stored)
         except Forbidden:
             return False
 
@@ -499,19 +549,77 @@ class Repository:
 
     # --- the steps
 
-    def decide(self, interaction: str, type: str) -> Decision:
-        """What the actor may do; asked once a request.  Raises Forbidden."""
-        asked = (interaction, type)
+    def decide(self, interaction: str, type: str, about: frozenset[str] | None = NOBODY) -> Decision:
+        """
+        What the actor may do; asked once a request.  Raises Forbidden.
+
+        about: the ids of the patients whose records are asked about; None for every record that the actor is told of.
+        """
+        resting = rests_on_choices(self.actor, interaction)
+        asked = (interaction, type, about if resting else NOBODY)
         if asked not in self._decisions:
-            self._decisions[asked] = decide(self.actor, interaction, type, self._around.constraint)
+            known = self._known(about) if resting else Known()
+            around = self._around
+            self._decisions[asked] = decide(
+                self.actor, known, interaction, type, around.constraint, around.clock(), around.matrix
+            )
         return self._decisions[asked]
+
+    def _may(self, interaction: str, stored: Stored) -> bool:
+        """Whether the actor may do this with a version, by the choices of whose record it belongs to."""
+        return allowed_by(self.decide(interaction, stored.type, _about(stored)).where, stored)
+
+    def _known(self, about: frozenset[str] | None) -> Known:
+        """The choices that a decision rests on."""
+        if about is None:
+            return Known(self._all_that_concern(), named=False)
+        self._learn(about)
+        return Known(tuple(self._choices[patient] for patient in sorted(about)))
+
+    def _learn(self, patients: frozenset[str]) -> None:
+        """Read the choices of these patients, where they are not known yet."""
+        wanted = patients - self._choices.keys()
+        if wanted:
+            session = self._unit.session if self._unit else None
+            found = stored_choices.of_patients(self._store, wanted, session=session)
+            self._choices |= {one.patient: one for one in found}
+
+    def _all_that_concern(self) -> tuple[Choices, ...]:
+        """The choices that concern the actor.  Raises BadRequest where there are too many to be asked all at once."""
+        if self._concerning is None:
+            session = self._unit.session if self._unit else None
+            found = stored_choices.concerning(
+                self._store, standing_for(self.actor), limit=MOST_RECORDS, session=session
+            )
+            if len(found) > MOST_RECORDS:
+                raise BadRequest(
+                    f"More than {MOST_RECORDS} patients' choices concern you: name whose record you ask about "
+                    "(`patient=`)."
+                )
+            self._concerning = found
+        return self._concerning
+
+    def _all_asked(self) -> frozenset[str] | None:
+        """The patients whose records this token is for; None if for any."""
+        in_context = self.actor.kind == "patient" or self.actor.mode != "normal"
+        in_context = in_context or all(scope.context == "patient" for scope in self.actor.scopes)
+        return frozenset({self.actor.patient}) if self.actor.patient and in_context else None
+
+    def _asked_about(self, type: str, where: Expression) -> frozenset[str] | None:
+        """The patients whose records a search is about; None if it does not say."""
+        if not rests_on_choices(self.actor, "search-type"):
+            return NOBODY
+        asked = self._all_asked()
+        if asked is not None or several_records(type):
+            return asked
+        return _named(type, where)
 
     def _in_all_types(self, interaction: str) -> Expression:
         """What the actor may see across types: for each rule, the types that it holds for."""
         rules: dict[Expression, list[str]] = {}
         for type in TYPES:
             try:
-                rules.setdefault(self.decide(interaction, type).where, []).append(type)
+                rules.setdefault(self.decide(interaction, type, self._all_asked()).where, []).append(type)
             except Forbidden as error:
                 refusal = error
         if not rules:
@@ -537,9 +645,11 @@ class Repository:
         def whole(unit: Unit) -> tuple[T, bool]:
             self._trail.disclosed = dict(disclosed)  # not what another run of the work has come upon
             inside = Repository(self._around, self.actor, self._trail, unit=unit)
-            inside._decisions = self._decisions
+            if self.actor.kind == "operator":
+                inside._decisions = self._decisions
             result = work(inside, unit)
             if inside._written:
+                inside._follow(unit)
                 unit.insert(LEAVES, self._around.recorder.leaf(self._event(interaction, inside._written)))
             return result, bool(inside._written)
 
@@ -550,16 +660,41 @@ class Repository:
     def _is_to_be_changed(self, type: str, id: str) -> bool:
         """Whether it is there, for one who may change it: to anyone else it is as if it were not."""
         existing = self._inside.read(type, id)
-        return existing is not None and allowed_by(self.decide("update", type).where, existing)
+        return existing is not None and self._may("update", existing)
+
+    def _refuse_another(self, existing: Stored | None) -> None:
+        """Raise Forbidden for what the actor sees, and may not change so."""
+        if existing is not None and existing.origin is None and self.may_read(existing):
+            raise Forbidden(f"{existing.reference} was entered by another, who alone changes it so.")
+
+    def _follow(self, unit: Unit) -> None:
+        """What a write brings about in the same transaction: contents are judged anew, and choices are in force."""
+        around = self._around
+        written = list(self._written.values())
+        contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
+        stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
+
+    def _attaches(self, document: Stored, content: Stored) -> bool:
+        """Whether a document is one that its content is judged by: of the same record, and its writer's to see."""
+        if patients_of(document) != patients_of(content):
+            return False
+        if self.actor.kind == "operator" or set(document.depositor) & set(content.depositor):
+            return True
+        return document.reference in self._references_written and self.may_read(content)
+
+    @property
+    def _references_written(self) -> frozenset[str]:
+        return frozenset(stored.reference for stored in self._written.values())
 
     def _update(self, type: str, id: str, resource: Resource, if_match: str | None) -> tuple[Stored, bool]:
         unit = self._inside
         existing = unit.read(type, id)
-        where = self.decide("update", type).where
-        if existing is not None and allowed_by(where, existing):
+        self.decide("update", type)
+        if existing is not None and self._may("update", existing):
             _refuse_sealed(existing)
             _hold(if_match, existing)
             return self._put(type, id, resource, "PUT", existing, existing.version, "update"), False
+        self._refuse_another(existing)
         # From here on what is hidden and what is not there are the same, as long as they can be.
         if if_match:
             raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
@@ -567,7 +702,7 @@ class Repository:
             raise MethodNotAllowed(f"{type}/{id} is not known, and this server gives out ids itself: POST to {type}.")
         last = existing or unit.last_version(type, id)
         stored = self._made(type, id, resource, "PUT", last.version if last else 0, "create", last)
-        if last and not allowed_by(where, last):
+        if last and not self._may("update", last):
             raise NotFound(f"{type}/{id} is not known.")
         return self._keep(stored, None), True
 
@@ -583,7 +718,7 @@ class Repository:
         last = newest.get(key)
         current = last if last and last.body is not None else None
         try:
-            if current and not allowed_by(self.decide("update", type).where, current):
+            if current and not self._may("update", current):
                 raise NotFound(f"{type}/{id} is not known.")
             if current and (_is_same(resource, current) or (origin and current.origin != origin)):
                 return "unchanged"
@@ -608,9 +743,10 @@ class Repository:
         existing = self._inside.read(type, str(id))
         if existing is None:
             last = self._inside.last_version(type, str(id))
-            if last and last.body is None and allowed_by(self.decide(interaction, type).where, last):
+            if last and last.body is None and self._may(interaction, last):
                 raise Gone(f"{type}/{id} was deleted.")
-        if existing is None or not allowed_by(self.decide(interaction, type).where, existing):
+        if existing is None or not self._may(interaction, existing):
+            self._refuse_another(existing)
             raise NotFound(f"{type}/{id} is not known.")
         return existing
 
@@ -646,13 +782,18 @@ class Repository:
         if before and updated <= before.updated:
             updated = before.updated + MILLISECOND
         version = last + 1
+        # What is hidden from one who creates is as if it were not there.
+        replaced = before if before and before.body is not None and interaction != "create" else None
+        resource = self._settled(interaction, {**resource, "resourceType": type, "id": id}, replaced)
         whole = _stamped(resource, type, id, version, updated)
-        depositor = self.actor.reference if self.actor.kind == "professional" else None
         kept = {"_id": id, "updated": updated, **entry(type, whole, base=self._around.base, zone=self._around.zone)}
-        if depositor:
-            kept["depositor"] = depositor
-        stored = Stored(type, id, version, updated, json.dumps(whole), method, depositor, entry=kept)
-        decision = self.decide(interaction, type)
+        kept |= self._deposit(whole, kept, replaced)
+        stored = Stored(
+            type, id, version, updated, json.dumps(whole), method, tuple(kept.get("depositor", ())), entry=kept
+        )
+        if replaced and self.actor.kind not in ("operator", "patient") and patients_of(stored) != patients_of(replaced):
+            raise Forbidden(f"{replaced.reference} stays in the record that it was deposited in.")
+        decision = self.decide(interaction, type, _about(stored))
         if not allowed_by(decision.where, stored):
             raise Forbidden(f"This {type} would be outside of what the access token reaches.")
         _refuse_in_other_records(decision, stored)
@@ -660,16 +801,40 @@ class Repository:
             self._refuse_dangling(type, whole)
         return stored
 
+    def _settled(self, interaction: str, resource: Resource, before: Stored | None) -> Resource:
+        """The resource as the actor may have it kept.  Raises Forbidden, MethodNotAllowed, Unprocessable."""
+        if self.actor.kind == "operator":
+            return resource
+        patients = index.patients_of(resource["resourceType"], resource, self._around.base)
+        self._learn(frozenset(patients))
+        return changes.settled(
+            self.actor,
+            interaction,
+            resource,
+            json.parse(before.body or b"") if before else None,
+            entered=before is None or bool(set(before.depositor) & set(standing_for(self.actor))),
+            choices=self._choices[patients[0]].in_force(self._around.clock()) if patients else None,
+            base=self._around.base,
+        )
+
+    def _deposit(self, resource: Resource, kept: Entry, before: Stored | None) -> Entry:
+        """Who deposited it and when, and the documents whose content it is: as they are, once they are."""
+        if before is None:
+            by = changes.depositor(self.actor, resource, kept.get("owner"), self._around.base)
+            return {"deposited": kept["updated"], **({"depositor": list(by)} if by else {})}
+        return {name: before.entry[name] for name in ("depositor", "deposited", DOCUMENTS) if name in before.entry}
+
     def _keep(self, stored: Stored, replaces: Stored | None) -> Stored:
         if replaces:
-            _refuse_in_other_records(self.decide("update", stored.type), replaces)
+            _refuse_in_other_records(self.decide("update", stored.type, _about(replaces)), replaces)
+            self._replaced.append(replaces)
         self._inside.write(stored, replaces)
         self._written[f"{stored.reference}/_history/{stored.version}"] = stored
         return stored
 
     def _remove(self, existing: Stored, if_match: str | None) -> Stored:
         _refuse_sealed(existing)
-        _refuse_in_other_records(self.decide("delete", existing.type), existing)
+        _refuse_in_other_records(self.decide("delete", existing.type, _about(existing)), existing)
         _hold(if_match, existing)
         updated = max(self._around.clock(), existing.updated + MILLISECOND)
         gone = existing._replace(
@@ -680,6 +845,7 @@ class Repository:
             entry={**existing.entry, "updated": updated},
         )
         self._inside.write(gone, existing)
+        self._replaced.append(existing)
         self._written[f"{gone.reference}/_history/{gone.version}"] = gone
         return gone
 
@@ -705,6 +871,28 @@ class Repository:
         if self._unit is None:
             raise RuntimeError("a write outside of a transaction")
         return self._unit
+
+
+def _about(stored: Stored) -> frozenset[str]:
+    """The patients whose record a version belongs to."""
+    return frozenset(patients_of(stored))
+
+
+def _named(type: str, where: Expression) -> frozenset[str] | None:
+    """The patients, ids, whose records alone a search can find something in; None if it does not say."""
+    match where:
+        case InRecord(patient):
+            return frozenset({patient})
+        case InRecords(patients):
+            return patients
+        case Match("_id", IdTest(ids)) if TYPES[type].patient == ("id",):
+            return ids
+        case And(terms):
+            return next((found for term in terms if (found := _named(type, term)) is not None), None)
+        case Or(terms) if terms:
+            each = [_named(type, term) for term in terms]
+            return frozenset().union(*(one for one in each if one)) if None not in each else None
+    return None
 
 
 def _stamped(resource: Resource, type: str, id: str, version: int, updated: datetime) -> Resource:

@@ -12,6 +12,7 @@ from pymongo.database import Database
 
 from fhir_server.storage.connection import connect, open_database
 from tests.calls import Caller, Served, serve
+from tests.launches import Launching, launching
 from tests.searches import Searched, searched
 
 
@@ -55,6 +56,14 @@ def operator(served: Served) -> Caller:
 def nobody(served: Served) -> Caller:
     """Who has no access token."""
     return Caller(served.app)
+
+
+@pytest.fixture(scope="session")
+def launches(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Launching]:
+    """The application as apps and people meet it, shared by the whole run: each test makes its own of both."""
+    name = f"test_{secrets.token_hex(8)}"
+    yield launching(mongodb_client, name)
+    mongodb_client.drop_database(name)
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,38 @@
 """`decide`: may this actor do this interaction on this type, and on which resources?
 
-One pure function over plain values.  Deny is the default.  A refusal of the whole type or interaction is Forbidden
-(403); anything finer is a filter, so that what may not be seen cannot be told from what is not there.
+One pure function over plain values: the scopes of the token, and within them the rules (`rules.py`) of each patient
+whose choices are at hand.  Deny is the default.  A refusal of the whole type or interaction is Forbidden (403);
+anything finer is a filter, so that what may not be seen cannot be told from what is not there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 
 from fhir_server.access.actor import Actor
+from fhir_server.access.choices import Choices
+from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.rules import TABLE, Case, Constrain, in_record, references
 from fhir_server.access.scopes import Scope
 from fhir_server.fhir.outcome import BadRequest, Forbidden
 from fhir_server.fhir.types import TYPES
-from fhir_server.search.expression import EVERYTHING, NOTHING, DepositedBy, Expression, InRecord, all_of, any_of
+from fhir_server.search.expression import (
+    EVERYTHING,
+    NOTHING,
+    Expression,
+    InNoRecord,
+    InRecord,
+    InRecords,
+    Match,
+    Within,
+    all_of,
+    any_of,
+    none_of,
+)
+from fhir_server.search.parameters import several_records
+from fhir_server.search.types.reference import ReferenceTest
 
 #: The letter that an interaction needs.  SMART App Launch 2.2: scopes-and-launch-context.html
 LETTERS = {
@@ -30,9 +49,8 @@ LETTERS = {
     "history-system": "s",
 }
 READING = frozenset("rs")
-
-#: Reads the constraint of a granular scope as a search of the type.
-Constrain = Callable[[str, tuple[tuple[str, str], ...]], Expression]
+#: The documents whose content a Binary is.
+DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True)
@@ -48,46 +66,148 @@ class Decision:
     record: str | None = None
 
 
-def decide(actor: Actor, interaction: str, type: str, constrain: Constrain) -> Decision:
+@dataclass(frozen=True)
+class Known:
+    """
+    The choices at hand.
+
+    choices     of the patients who are asked about, or, where none is named, of all whose choices concern the actor
+    named       whether they are those of the patients who are asked about, and nobody else's record is reached
+    """
+
+    choices: tuple[Choices, ...] = ()
+    named: bool = True
+
+
+def rests_on_choices(actor: Actor, interaction: str) -> bool:
+    """Whether a decision takes more than the actor: the choices of patients."""
+    if actor.kind == "operator":
+        return False
+    if actor.kind == "patient":
+        return actor.relation == "caregiver" or interaction in TABLE
+    return True
+
+
+def decide(
+    actor: Actor,
+    known: Known,
+    interaction: str,
+    type: str,
+    constrain: Constrain,
+    now: datetime,
+    matrix: Matrix | None = None,
+) -> Decision:
     """What `actor` may do.  Raises Forbidden when no scope of the token covers the interaction on the type."""
     letter = LETTERS[interaction]
-    reached: list[tuple[Expression, Expression]] = []
-    for scope in actor.scopes:
-        if scope.type in ("*", type) and letter in scope.letters:
-            reach, constraint = _reach(actor, scope, letter, type), _constraint(scope, type, constrain)
-            if NOTHING not in (reach, constraint):
-                reached.append((reach, constraint))
-    if not reached:
+    asked = [scope for scope in actor.scopes if scope.type in ("*", type) and letter in scope.letters]
+    within = _Within(actor, known, interaction, type, constrain, now, matrix or carried_matrix())
+    reached = [(scope, found) for scope in asked if (found := within.reach(scope)) != NOTHING]
+    if not reached and not any(within.may_reach(scope) for scope in asked):
         raise Forbidden(
             f"The access token has no scope for `{interaction}` on {type}; it would take `{type}.{letter}`."
         )
-    where = any_of(*(all_of(reach, constraint) for reach, constraint in reached))
-    in_record = actor.patient and all(reach == InRecord(actor.patient) for reach, _ in reached)
-    return Decision(where, actor.patient if in_record else None)
+    bound = all(scope.context == "patient" or actor.kind == "patient" for scope, _ in reached)
+    bound = bound and not TYPES[type].directory
+    return Decision(any_of(*(found for _, found in reached)), actor.patient if bound else None)
 
 
-def _constraint(scope: Scope, type: str, constrain: Constrain) -> Expression:
-    """The resources that a granular scope is cut to; none where the type cannot be searched so."""
-    try:
-        return constrain(type, scope.constraints)
-    except BadRequest:
-        return NOTHING
+@dataclass(frozen=True)
+class _Within:
+    """A decision that is being made."""
 
+    actor: Actor
+    known: Known
+    interaction: str
+    type: str
+    constrain: Constrain
+    now: datetime
+    matrix: Matrix
 
-def _reach(actor: Actor, scope: Scope, letter: str, type: str) -> Expression:
-    """Which resources of the type the scope reaches, its own constraint aside."""
-    if type == "AuditEvent" and letter not in READING and actor.kind != "operator":
-        return NOTHING  # who did what is for the server to say, and not for those who did it
-    if scope.context == "system":
-        return EVERYTHING
-    if scope.context == "patient" and not actor.patient:
-        return NOTHING
-    if TYPES[type].directory:
-        return EVERYTHING if letter in READING else NOTHING
-    if scope.context == "patient" or actor.kind == "patient":
-        return InRecord(actor.patient) if actor.patient else NOTHING
-    if actor.practitioner:
-        # Depositing needs no permit, and a depositor reads back what it deposited (CSP R1111-47); what others
-        # deposited needs one.
-        return EVERYTHING if letter == "c" else DepositedBy(f"Practitioner/{actor.practitioner}")
-    return NOTHING
+    @property
+    def _reads(self) -> bool:
+        return LETTERS[self.interaction] in READING
+
+    def may_reach(self, scope: Scope) -> bool:
+        """Whether the scope reaches any resource of the type at all, in the record of one who permits it."""
+        if self._constraint(scope) == NOTHING or not self._is_served(scope):
+            return False
+        if TYPES[self.type].directory:
+            return self._reads or self.actor.kind == "operator"
+        return self.type != "AuditEvent" or self._reads or self.actor.kind == "operator"
+
+    def reach(self, scope: Scope) -> Expression:
+        """Which resources of the type the scope reaches."""
+        if not self.may_reach(scope):
+            return NOTHING
+        if TYPES[self.type].directory:
+            return self._constraint(scope)
+        found = EVERYTHING if self.actor.kind == "operator" else self._by_rules
+        if scope.context == "patient" and self.actor.kind != "patient":
+            found = all_of(InRecord(str(self.actor.patient)), found)
+        if self.actor.kind == "operator":
+            return all_of(found, self._constraint(scope))
+        if self.type == "Binary" and self._reads:
+            found = self._as_its_documents(found)
+        return all_of(found, self._constraint(scope))
+
+    def _is_served(self, scope: Scope) -> bool:
+        """Whether a scope of this context means something, held by such an actor."""
+        match scope.context:
+            case "system":
+                return self.actor.kind in ("operator", "backend")
+            case "patient":
+                return self.actor.patient is not None
+            case _:
+                return self.actor.kind in ("patient", "professional") and bool(references(self.actor))
+
+    def _constraint(self, scope: Scope) -> Expression:
+        """The resources that a granular scope is cut to; none where the type cannot be searched so."""
+        try:
+            return self.constrain(self.type, scope.constraints)
+        except BadRequest:
+            return NOTHING
+
+    @cached_property
+    def _by_rules(self) -> Expression:
+        """Which resources of the type the rules let the actor reach, in all the records that are known."""
+        if self.actor.kind == "patient":
+            return self._of_the_person()
+        groups: dict[Expression, set[str]] = {}
+        for choices in self.known.choices:
+            groups.setdefault(in_record(self._case(choices), self.interaction), set()).add(choices.patient)
+        barred = frozenset(groups.pop(NOTHING, ()))
+        opened = [all_of(InRecords(frozenset(patients)), found) for found, patients in groups.items()]
+        found = any_of(*opened, self._elsewhere())
+        # A resource that is in several records is seen by whom none of them bars.
+        return all_of(found, none_of(InRecords(barred))) if barred and several_records(self.type) else found
+
+    def _of_the_person(self) -> Expression:
+        patient = str(self.actor.patient)
+        choices = next((one for one in self.known.choices if one.patient == patient), Choices(patient))
+        return all_of(InRecord(patient), in_record(self._case(choices), self.interaction))
+
+    def _elsewhere(self) -> Expression:
+        """Outside of the records that are known: what the actor deposited, or did; what it deposits."""
+        if self.actor.mode != "normal":
+            return NOTHING
+        of_nobody = in_record(self._case(Choices("")), self.interaction)
+        if self.type == "AuditEvent":
+            acted = Match("agent", ReferenceTest(frozenset(references(self.actor))))
+            return acted if self._reads else NOTHING
+        if self.known.named:
+            return all_of(InNoRecord(), of_nobody)
+        return all_of(none_of(InRecords(frozenset(one.patient for one in self.known.choices))), of_nobody)
+
+    def _as_its_documents(self, found: Expression) -> Expression:
+        """A Binary is judged by the documents whose content it is; one that is of none, by itself."""
+        try:
+            documents = decide(
+                self.actor, self.known, self.interaction, "DocumentReference", self.constrain, self.now, self.matrix
+            ).where
+        except Forbidden:
+            documents = NOTHING
+        is_of_none = none_of(Within(DOCUMENTS, EVERYTHING))
+        return any_of(all_of(is_of_none, found), Within(DOCUMENTS, documents) if documents != NOTHING else NOTHING)
+
+    def _case(self, choices: Choices) -> Case:
+        return Case(self.actor, choices.in_force(self.now), self.type, self.now, self.constrain, self.matrix)

@@ -67,12 +67,14 @@ def serve(
     welcome: Callable[[str, str], None],
     before: Callable[[str, str], None] = lambda base_url, uri: None,
     token_command: str | None = None,
+    demo: bool = False,
 ) -> None:
     """
     Open the database, serve, and close it at the end.
 
     before is called with the base url and the database's URI before the workers start; welcome when they have.
     token_command: what to type for an access token, where the pages may say so.
+    demo: whether to serve the pages of the demonstration.
     """
     _refuse_taken(arguments.host, arguments.port)
     base_url = settings.base_url or url_of(arguments.host, arguments.port)
@@ -88,7 +90,7 @@ def serve(
         before(base_url, opened.uri)
         models.load(TYPES)
         ready = partial(welcome, base_url, opened.uri)
-        _Gunicorn(arguments, settings, base_url, opened.uri, ready, token_command).run()
+        _Gunicorn(arguments, settings, base_url, opened.uri, ready, token_command, demo).run()
     finally:
         # A worker that exits unwinds this stack too: it is a fork of the master.
         if os.getpid() == master:
@@ -141,6 +143,7 @@ class _Gunicorn(BaseApplication):
         uri: str,
         ready: Callable[[], None],
         token_command: str | None,
+        demo: bool,
     ):
         self._arguments = arguments
         self._settings = settings
@@ -148,6 +151,7 @@ class _Gunicorn(BaseApplication):
         self._uri = uri
         self._ready = ready
         self._token_command = token_command
+        self._demo = demo
         # No other server of a shared database uses it.
         self._name = f"fhir-server {secrets.token_hex(8)}"
         super().__init__()
@@ -183,7 +187,12 @@ class _Gunicorn(BaseApplication):
                     appName=self._worker(os.getpid()),
                 )
                 return app.create_app(
-                    client, self._settings, self._base_url, token_command=self._token_command, background=True
+                    client,
+                    self._settings,
+                    self._base_url,
+                    token_command=self._token_command,
+                    background=True,
+                    demo=self._demo,
                 )
             except (StartError, PyMongoError) as error:
                 log.warning("worker.waits", error=type(error).__name__)

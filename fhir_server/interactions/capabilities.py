@@ -24,6 +24,18 @@ from fhir_server.search.parser import MODIFIERS, modifiers
 from fhir_server.search.query import referring
 from fhir_server.validation.profiles import carried_profiles
 
+_SECURITY = {
+    "cors": True,
+    "service": [
+        {
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
+            ]
+        }
+    ],
+    "description": "A bearer token with SMART scopes, on everything but discovery and health.",
+}
+
 
 def capability_statement(
     base: str,
@@ -31,11 +43,13 @@ def capability_statement(
     *,
     update_as_create: bool = True,
     withheld: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    security: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     The CapabilityStatement of the server at `base`, as of `now`, its start.
 
     withheld: the parameters of each type that cannot be searched by yet; they are left out.
+    security: what else `rest.security` says: where tokens are to be had.
     """
     return {
         "resourceType": "CapabilityStatement",
@@ -56,20 +70,7 @@ def capability_statement(
         "rest": [
             {
                 "mode": "server",
-                "security": {
-                    "cors": False,
-                    "service": [
-                        {
-                            "coding": [
-                                {
-                                    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
-                                    "code": "OAuth",
-                                }
-                            ]
-                        }
-                    ],
-                    "description": "A bearer token with SMART scopes, on everything but discovery and health.",
-                },
+                "security": {**_SECURITY, **(security or {})},
                 "resource": [_resource(type, update_as_create, withheld.get(type, ())) for type in sorted(TYPES)],
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system", "search-system")],
                 "searchParam": [

@@ -20,10 +20,12 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from fhir_server.access import Actor
+from fhir_server.access.decision import LETTERS
 from fhir_server.audit import Trail
 from fhir_server.fhir import json, outcome
 from fhir_server.fhir.http import JSON_PATCH, JSON_TYPES, XML_TYPES, FhirRequest, FhirResponse, query_of
 from fhir_server.fhir.outcome import BadRequest, FhirError, TooLarge, Unauthorized, printable
+from fhir_server.fhir.types import TYPES
 from fhir_server.interactions.routes import Router
 from fhir_server.repository import Repository
 from fhir_server.rest import negotiation
@@ -113,6 +115,8 @@ def blueprint(
             response = run(asked, repository)
         except FhirError as error:
             repository.record(error)
+            if error.status == 403:
+                error.headers.setdefault("WWW-Authenticate", _insufficient(trail.interaction, path))
             raise
         except HTTPException as error:
             fault = of_http(error)
@@ -217,14 +221,23 @@ def _raw(query: tuple[tuple[str, str], ...]) -> bool:
 
 
 def _bearer() -> str:
-    """The access token.  Raises Unauthorized if there is none.  RFC 6750 s. 2.1, s. 3"""
+    """The access token.  Raises Unauthorized if there is none.  RFC 6750 s. 2.1, s. 3; RFC 9449 s. 7.1"""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if scheme.lower() not in ("bearer", "dpop") or not token.strip():
         raise Unauthorized(
             "An access token is needed: `Authorization: Bearer …`.",
             headers={"WWW-Authenticate": 'Bearer realm="fhir-server"'},
         )
     return token.strip()
+
+
+def _insufficient(interaction: str, path: str) -> str:
+    """The challenge of a refusal, with the scopes that the request takes where it is of one type.  RFC 6750 s. 3.1"""
+    challenge = 'Bearer realm="fhir-server", error="insufficient_scope"'
+    type, letter = path.strip("/").partition("/")[0], LETTERS.get(interaction)
+    if type not in TYPES or letter is None:
+        return challenge
+    return f'{challenge}, scope="patient/{type}.{letter} user/{type}.{letter}"'
 
 
 def of_http(error: HTTPException) -> FhirError:

@@ -7,7 +7,10 @@
                                           passes `term`
     InRecord(patient)                     the resource belongs to the record of Patient/`patient`
     OfTypes(types)                        the resource is of one of these types
-    DepositedBy(reference)                the resource was last written by `reference`
+    InNoRecord()                          it belongs to nobody's record
+    DepositedBy(reference)                it was deposited by `reference`, a person or a structure
+    DepositedAfter(moment)                it was deposited later than that
+    Labelled(label)                       it has this label: fhir/labels.py
 
 and, across resources, what `storage/joins.py` turns into the above before anything is read:
 
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 #: What is kept beside a resource to find it by: see `index.entry`.
@@ -110,9 +114,28 @@ class OfTypes:
 
 @dataclass(frozen=True)
 class DepositedBy:
-    """The resource was last written by this actor, `Practitioner/123`."""
+    """The resource was deposited by this actor, or for this structure: `Practitioner/123`."""
 
     reference: str
+
+
+@dataclass(frozen=True)
+class DepositedAfter:
+    """The resource was deposited later than this."""
+
+    moment: datetime
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The resource has this label."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class InNoRecord:
+    """The resource belongs to no patient's record."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +160,21 @@ class ReferredBy:
 
 Join: TypeAlias = Refers | ReferredBy
 Expression: TypeAlias = (
-    And | Or | Not | Match | Present | Within | InRecord | InRecords | OfTypes | DepositedBy | Refers | ReferredBy
+    And
+    | Or
+    | Not
+    | Match
+    | Present
+    | Within
+    | InRecord
+    | InRecords
+    | InNoRecord
+    | OfTypes
+    | DepositedBy
+    | DepositedAfter
+    | Labelled
+    | Refers
+    | ReferredBy
 )
 
 EVERYTHING = And(())

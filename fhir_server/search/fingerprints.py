@@ -15,6 +15,7 @@ from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import (
     And,
     Expression,
+    InNoRecord,
     InRecord,
     InRecords,
     Match,
@@ -84,9 +85,11 @@ def asked(type: str, expression: Expression) -> Iterator[tuple[str, str]]:
             for held in _types(term):
                 for kind, name in asked(held, term):
                     yield (type, name[1:]) if name[:1] == "@" else (kind, name)
+        case Within("documents", term):
+            yield from asked("DocumentReference", term)
         case Within(part):
             yield type, part
-        case InRecord() | InRecords():
+        case InRecord() | InRecords() | InNoRecord():
             yield type, OWNER
         case Refers(source, code, target, term):
             yield from ((source, code), (source, OWNER), *_urls(source, code, target), *asked(target, term))

@@ -2,6 +2,7 @@
 
 owner       the id of the patient whose record it belongs to; absent if it belongs to none
 others      the ids of further patients, where there are several
+labels      the labels that keep it from some: see fhir/labels.py
 keys        one array of strings for all that is equal, begins so, or lies in a range: see search/keys.py
 dates       {field: interval or intervals}, exactly: see search/types/date.py
 numbers     {field: values}, exactly: see search/types/number.py, quantity.py
@@ -20,6 +21,7 @@ from datetime import tzinfo
 from typing import Any
 
 from fhir_server.fhir import dates
+from fhir_server.fhir.labels import labels
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import Entry
 from fhir_server.search.keys import has_field, presence
@@ -28,7 +30,7 @@ from fhir_server.search.types import date, near, number, quantity, reference, st
 
 #: Of the way in which entries are made: raised with every change after which the same resource, by the same definition
 #: of its parameters, would have another entry.  search/fingerprints.py
-VERSION = 2
+VERSION = 3
 #: Answered from the document itself, not from an index entry.
 OF_THE_DOCUMENT = frozenset({"_id", "_lastUpdated"})
 
@@ -36,6 +38,9 @@ OF_THE_DOCUMENT = frozenset({"_id", "_lastUpdated"})
 def entry(type: str, resource: dict[str, Any], *, base: str = "", zone: tzinfo = dates.PARIS) -> Entry:
     """The index entry of a resource that has passed the structure check."""
     found: Entry = {**_records(patients_of(type, resource, base)), **_entry(type, resource, base, zone)}
+    labelled = labels(resource)
+    if labelled:
+        found["labels"] = list(labelled)
     contained = [one for _, one in contained_entries(type, resource, base=base, zone=zone)]
     if contained:
         found["contained"] = contained

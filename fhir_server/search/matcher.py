@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from fhir_server.search.expression import (
     And,
+    DepositedAfter,
     DepositedBy,
     Entry,
     Expression,
+    InNoRecord,
     InRecord,
     InRecords,
+    Labelled,
     Match,
     Not,
     OfTypes,
@@ -44,13 +47,19 @@ def matches(expression: Expression, entry: Entry) -> bool:
             return entry.get("owner") in patients or not patients.isdisjoint(entry.get("others", ()))
         case OfTypes(types):
             return entry["type"] in types
+        case InNoRecord():
+            return "owner" not in entry
         case DepositedBy(reference):
-            return entry.get("depositor") == reference
+            return reference in entry.get("depositor", ())
+        case DepositedAfter(moment):
+            return "deposited" in entry and entry["deposited"] > moment
+        case Labelled(label):
+            return label in entry.get("labels", ())
     raise TypeError(f"not an expression that can be read alone: {expression!r}")
 
 
 def _parts(entry: Entry, part: str) -> list[Entry]:
-    """The sub-entries of `parts.component` or `contained`."""
+    """The sub-entries of `parts.component`, `contained` or `documents`."""
     found = entry
     for name in part.split("."):
         found = found.get(name, {})

@@ -10,11 +10,14 @@ from typing import Any
 
 from fhir_server.search.expression import (
     And,
+    DepositedAfter,
     DepositedBy,
     Expression,
     Filter,
+    InNoRecord,
     InRecord,
     InRecords,
+    Labelled,
     Match,
     Not,
     OfTypes,
@@ -70,8 +73,14 @@ def to_filter(expression: Expression, *, several_records: bool = True, narrowed:
             return {"$or": [{"owner": wanted}, {"others": wanted}]} if several_records else {"owner": wanted}
         case OfTypes(types):
             return {"type": {"$in": list(types)}}
+        case InNoRecord():
+            return {"owner": {"$exists": False}}
         case DepositedBy(reference):
             return {"depositor": reference}
+        case DepositedAfter(moment):
+            return {"deposited": {"$gt": moment}}
+        case Labelled(label):
+            return {"labels": label}
     raise TypeError(f"not an expression that can be read alone: {expression!r}")
 
 

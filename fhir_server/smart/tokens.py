@@ -1,15 +1,19 @@
-"""Access tokens: opaque, random, kept as their hash, and dead once they expire.  RFC 6750; RFC 9700 s. 2
+"""Access tokens: opaque, random, kept as their hash, and dead once they expire or are ended.  RFC 6750; RFC 9700 s. 2
 
 _id           SHA-256 of the token
-kind, name, scope, patient, practitioner, mode, reason, client_id     what becomes the Actor
-created_at, expires_at                                                datetimes; MongoDB removes the dead
+kind, name, scope, patient, practitioner, mode, reason, client_id, and what else an Actor says if it does
+status        "live", or "ended", "suspended": dead at the next request.  Tokens of the command line have none
+grant, session, family, code     what it was issued on, and ends with; each only if there is such a thing
+audience      the FHIR base URL that it is for; jkt: the key that it is bound to
+sub, fhir_user, context          who signed in, and the launch context, for introspection and userinfo
+created_at, expires_at           datetimes; MongoDB removes the dead
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -26,33 +30,77 @@ COLLECTION = "_tokens"
 #: Bytes of randomness in a token.
 ENTROPY = 32
 
+LIVE = "live"
+#: What tokens end with.
+ENDS = ("grant", "session", "family", "code", "client_id", "sub")
+#: What an actor may say beyond what each token says.
+_ALSO = ("person", "relation", "role", "organization", "profession", "specialty", "regulator", "secret", "software")
+
 #: So many tokens are remembered by a process.
 SEEN = 4096
 
 _scopes = lru_cache(maxsize=1024)(smart_scopes.parse)
 
 
-class Tokens:
-    """The access tokens of this server."""
+class NotIssued(Exception):
+    """What the token was to be issued on has ended meanwhile: the client, the grant, the session or the code."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]):
-        durably = WriteConcern("majority", j=True)
-        self._tokens = database[COLLECTION].with_options(write_concern=durably, codec_options=SERVED_OPTIONS)
+
+class Tokens:
+    """
+    The access tokens of this server.
+
+    base      the FHIR base URL; a token that was made for another is none here
+    stands    whether what a token is issued on is still good: asked once the token is there, so that whatever ends it
+              either finds the token or is seen here
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime],
+        *,
+        base: str | None = None,
+        stands: Callable[[Mapping[str, Any]], bool] = lambda kept: True,
+    ):
+        self._tokens = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
+        self._plainly = database[COLLECTION].with_options(codec_options=SERVED_OPTIONS)
         self._clock = clock
+        self._base = base
+        self._stands = stands
         #: Who held a token, by its hash: never an answer, only a guess at what will be asked for.
         self._seen: dict[str, Actor] = {}
 
     def prepare(self) -> None:
-        """Let MongoDB remove tokens that are dead."""
+        """Let tokens be found by what they end with, and MongoDB remove those that are dead."""
         dead = IndexModel("expires_at", name="expires_at", expireAfterSeconds=0)
-        self._tokens.create_indexes([dead], commitQuorum=0)  # as storage/indexes.py does, and for its reason
+        ends = [IndexModel(name, name=name, sparse=True) for name in ENDS]
+        self._tokens.create_indexes([dead, *ends], commitQuorum=0)  # as storage/indexes.py does, and for its reason
 
-    def issue(self, actor: Actor, scope: str, lifetime: timedelta) -> str:
-        """A new token for `actor` with the scopes of `scope`; only its hash is kept."""
+    def issue(
+        self,
+        actor: Actor,
+        scope: str,
+        lifetime: timedelta,
+        *,
+        grant: str | None = None,
+        session: str | None = None,
+        audience: str | None = None,
+        jkt: str | None = None,
+        **more: Any,
+    ) -> str:
+        """
+        A new token for `actor` with the scopes of `scope`; only its hash is kept.
+
+        grant, session, and of `more` family, code and sub: what it ends with.  fhir_user, context: see above.
+        Raises NotIssued.
+        """
         token = secrets.token_urlsafe(ENTROPY)
         now = self._clock()
+        said = {name: value for name in _ALSO if (value := getattr(actor, name))}
+        bound = {"grant": grant, "session": session, "audience": audience, "jkt": jkt, **more}
         kept: dict[str, Any] = {
-            "_id": _hash(token),
+            "_id": digest(token),
             "kind": actor.kind,
             "name": actor.name,
             "scope": scope,
@@ -61,28 +109,58 @@ class Tokens:
             "mode": actor.mode,
             "reason": actor.reason,
             "client_id": actor.client_id,
+            **said,
+            "status": LIVE,
+            **{name: value for name, value in bound.items() if value is not None},
             "created_at": now,
             "expires_at": now + lifetime,
         }
         with answering():
             self._tokens.insert_one(kept)
+        if not self._stands(kept):
+            self.end(_id=kept["_id"])
+            raise NotIssued
         return token
 
-    def authenticate(self, token: str, foresee: Callable[[Actor | None], Ahead | None]) -> tuple[Actor, Brought | None]:
+    def find(self, token: object) -> dict[str, Any] | None:
+        """What is kept of a living token, as above; None for anything else."""
+        if not isinstance(token, str):
+            return None
+        with answering():
+            kept = self._tokens.find_one({"_id": digest(token)})
+        return kept if kept and self._lives(kept) else None
+
+    def end(self, **of: str) -> int:
+        """End the tokens of this grant, session, family, code, client_id or sub; how many there were."""
+        with answering():
+            return self._tokens.update_many({**of, "status": LIVE}, {"$set": {"status": "ended"}}).modified_count
+
+    def narrow(self, grant: str, scope: str) -> None:
+        """Cut the living tokens of the grant to what `scope` allows; one of which no scope is left ends."""
+        with answering():
+            for kept in list(self._tokens.find({"grant": grant, "status": LIVE}, {"scope": 1})):
+                left = smart_scopes.narrow(scope, kept["scope"])
+                change = {"scope": left} if smart_scopes.parse(left) else {"status": "ended"}
+                self._tokens.update_one({"_id": kept["_id"]}, {"$set": change})
+
+    def authenticate(
+        self, token: str, foresee: Callable[[Actor | None], Ahead | None], *, jkt: str | None = None
+    ) -> tuple[Actor, Brought | None]:
         """
         Who holds the token, and what `foresee` says will be asked for, both in one round trip.
 
         foresee: given who held the token when this process last saw it, if it did.  What was looked up for that actor
         is None if the token, as it is now, says anything else: it is asked again then.
-        Raises Unauthorized for a token that is not known or has expired.
+        jkt: the key of which the request brings a proof; a token is bound to that key, or to none where there is none.
+        Raises Unauthorized for a token that is not known or is dead.
         """
-        hash = _hash(token)
+        hash = digest(token)
         guess = self._seen.get(hash)
         ahead = foresee(guess)
         with answering():
             found = self._found(hash, ahead)
         kept = found[0] if found and "scope" in found[0] else None
-        if kept is None or kept["expires_at"] <= self._clock():
+        if kept is None or not self._lives(kept) or kept.get("jkt") != jkt:
             self._seen.pop(hash, None)
             raise Unauthorized(
                 "The access token is not known, or has expired; get a new one.",
@@ -93,18 +171,25 @@ class Tokens:
             if len(self._seen) >= SEEN:
                 self._seen.clear()
             self._seen[hash] = actor
-        return actor, ahead.read(found[1:]) if ahead and actor == guess else None
+        holds = ahead is not None and (ahead.by_key or actor == guess)
+        return actor, ahead.read(found[1:]) if ahead and holds else None
 
     def _found(self, hash: str, ahead: Ahead | None) -> list[dict[str, Any]]:
         """The token, if there is one, and behind it what is looked up along with it."""
         if ahead is None:
-            kept = self._tokens.find_one({"_id": hash})
+            kept = self._plainly.find_one({"_id": hash})
             return [kept] if kept else []
+        tokens = self._tokens if ahead.by_key else self._plainly
         with ahead.watching():
-            return list(self._tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
+            return list(tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
+
+    def _lives(self, kept: Mapping[str, Any]) -> bool:
+        if kept["expires_at"] <= self._clock() or kept.get("status", LIVE) != LIVE:
+            return False
+        return self._base is None or kept.get("audience", self._base) == self._base
 
 
-def _actor(kept: dict[str, Any]) -> Actor:
+def _actor(kept: Mapping[str, Any]) -> Actor:
     return Actor(
         kind=kept["kind"],
         name=kept["name"],
@@ -115,8 +200,10 @@ def _actor(kept: dict[str, Any]) -> Actor:
         reason=kept["reason"],
         client_id=kept["client_id"],
         token_id=kept["_id"][:16],
+        **{name: kept[name] for name in _ALSO if name in kept},
     )
 
 
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+def digest(secret: str) -> str:
+    """What is kept of a secret that the server made: its SHA-256; with 32 random bytes in it, none has to be slow."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

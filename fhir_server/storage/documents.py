@@ -6,16 +6,19 @@ A collection per resource type holds current versions, under the resource's own 
     version     1, 2, 3 …
     updated     datetime, milliseconds
     body        the exact JSON bytes that are served
-    depositor   who wrote this version, `Practitioner/123`; absent for the operator
+    depositor   who deposited it, `Practitioner/123`, and for which structure, `Organization/45`: the same in each
+                version; absent where nobody is known to have
+    deposited   when: the time of its first version
+    documents   of a Binary: the entries of the DocumentReferences whose content it is, by which it is judged
     origin      "server" on what the server itself wrote and nobody may change; "carried" on the conformance resources
                 that come along with it
     place, mac  of an AuditEvent that was made of the ledger: audit/follow.py
-    + the entry of search/index.py: owner, others, keys, dates, numbers, strings, near, parts, contained
+    + the entry of search/index.py: owner, others, labels, keys, dates, numbers, strings, near, parts, contained
 
 `_history` holds every version of every type, the current one too:
 
     _id         `Type/id/0000000003`: an instance's versions are a range of the index
-    type, id, version, updated, body, depositor, and the entry     as above
+    type, id, version, updated, body, depositor, deposited, and the entry     as above
     method      POST, PUT, PATCH or DELETE; a DELETE has no body
 
 `_conditional` holds a document per criteria of a conditional create or update: writers of the same meet there.  The
@@ -33,6 +36,7 @@ from fhir_server.search.expression import Entry
 HISTORY = "_history"
 CARRIED = "carried"
 CONDITIONAL = "_conditional"
+CHOICES = "_choices"
 #: What the servers of one database know in common, a document each.
 SERVER = "_server"
 MET = "met"
@@ -47,7 +51,7 @@ class Stored(NamedTuple):
     updated: datetime
     body: bytes | None
     method: str = "PUT"
-    depositor: str | None = None
+    depositor: tuple[str, ...] = ()
     origin: str | None = None
     entry: Entry = {}  # nobody changes an entry, so that all can share the empty one
     place: tuple[Any, ...] = ()  # where it stands in the order that was asked for: search/sorting.py
@@ -107,17 +111,32 @@ def read_history(document: Mapping[str, Any]) -> Stored:
 
 def _marked(document: dict[str, Any], stored: Stored) -> dict[str, Any]:
     if stored.depositor:
-        document["depositor"] = stored.depositor
+        document["depositor"] = list(stored.depositor)
     if stored.origin:
         document["origin"] = stored.origin
     return document
 
 
-_OF_THE_INDEX = ("owner", "others", "keys", "dates", "numbers", "strings", "near", "parts", "contained")
-_ENTRY = (*_OF_THE_INDEX, "depositor", "updated")
+_OF_THE_INDEX = ("owner", "others", "labels", "keys", "dates", "numbers", "strings", "near", "parts", "contained")
+_ENTRY = (*_OF_THE_INDEX, "depositor", "deposited", "documents", "updated")
 #: What stands in a document beside its index entry.
 NOT_OF_THE_INDEX = frozenset(
-    ("_id", "type", "id", "version", "updated", "until", "method", "body", "depositor", "origin", "place", "mac")
+    (
+        "_id",
+        "type",
+        "id",
+        "version",
+        "updated",
+        "until",
+        "method",
+        "body",
+        "depositor",
+        "deposited",
+        "documents",
+        "origin",
+        "place",
+        "mac",
+    )
 )
 
 
@@ -129,7 +148,7 @@ def _stored(type: str, id: str, document: Mapping[str, Any]) -> Stored:
         updated=document["updated"],
         body=document.get("body"),
         method=document.get("method", "PUT"),
-        depositor=document.get("depositor"),
+        depositor=tuple(document.get("depositor", ())),
         origin=document.get("origin"),
         entry={"_id": id, "type": type, **{name: document[name] for name in _ENTRY if name in document}},
     )

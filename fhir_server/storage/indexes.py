@@ -16,7 +16,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.parameters import parameters, several_records
 from fhir_server.search.types import near
-from fhir_server.storage.documents import CONDITIONAL, HISTORY, MET
+from fhir_server.storage.documents import CHOICES, CONDITIONAL, HISTORY, MET
 
 #: (field, direction or kind) of each part of the index.
 Keys: TypeAlias = tuple[tuple[str, int | str], ...]
@@ -107,11 +107,16 @@ def missing(database: Database) -> list[str]:
 
 
 def _all() -> dict[str, dict[str, Keys]]:
-    return {HISTORY: of_history(), CONDITIONAL: {MET: ((MET, 1),)}, **{type: of_type(type) for type in TYPES}}
+    return {
+        HISTORY: of_history(),
+        CONDITIONAL: {MET: ((MET, 1),)},
+        CHOICES: {"concerns": (("concerns", 1),), "involved": (("involved", 1),)},
+        **{type: of_type(type) for type in TYPES},
+    }
 
 
 #: Fields that most documents of a collection lack: only those that have one are in the index.
-_SPARSE = ("others", "depositor")
+_SPARSE = ("others", "depositor", "involved")
 #: A parameter had an index of its own once.
 _OF_EARLIER_VERSIONS = ("tokens", "owner_tokens", "dates_", "strings_")
 

@@ -52,7 +52,7 @@ COUNTED = 10_000
 _TOO_LARGE = "The resource is too large to be kept: 16 MB with its index."
 _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
-_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1}
+_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "deposited": 1}
 _MAJORITY = WriteConcern("majority", j=True)
 #: To decode documents that hold no numbers of an index entry with: a registry of types is asked about each value.
 SERVED_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
@@ -88,6 +88,7 @@ class Ahead:
     What is looked up in one round trip with the access token: an aggregation over the resources of a type.
 
     asked     what it answers, for whoever asks it afterwards
+    by_key    whoever asks, it is one whole document, that is decided on when it is there
     watching  to be held while it runs: tells of it if it is slow
     options   of the aggregation it becomes a part of: how long it may take
     """
@@ -95,6 +96,7 @@ class Ahead:
     type: str
     asked: tuple[Any, ...]
     pipeline: tuple[dict[str, Any], ...]
+    by_key: bool = False
     watching: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -115,6 +117,11 @@ class Brought:
 
     asked: tuple[Any, ...]
     found: list[Stored]
+
+
+def ahead_of_read(type: str, id: str) -> Ahead:
+    """The current version of one resource, with all that it may be decided on by."""
+    return Ahead(type, (type, id), ({"$match": {"_id": id}},), by_key=True)
 
 
 class Store:
@@ -507,6 +514,15 @@ class Unit:
         self._bring_up(type)
         self.flush()
         return self._store.count(type, where, session=self._session, **asked)
+
+    @property
+    def session(self) -> ClientSession:
+        """What its reads and writes are part of."""
+        return self._session
+
+    def collection(self, name: str) -> Collection:
+        """As Store.collection; what is asked of it names the session."""
+        return self._store.collection(name)
 
     def refuse(self, type: str, *expressions: Expression) -> None:
         """As Store.refuse."""

@@ -15,15 +15,19 @@ import pytest
 
 from fhir_server.fhir.dates import PARIS
 from fhir_server.fhir.json import FhirDecimal
+from fhir_server.fhir.labels import LABELS
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.search.expression import (
     EVERYTHING,
     NOTHING,
     And,
+    DepositedAfter,
     DepositedBy,
     Expression,
+    InNoRecord,
     InRecord,
     InRecords,
+    Labelled,
     Match,
     Not,
     OfTypes,
@@ -385,7 +389,11 @@ def _leaf(type: str, random: Random) -> Expression:
         lambda: Present(random.choice(known), random.random() < 0.5),
         lambda: InRecord(ids.draw(random)),
         lambda: InRecords(frozenset(many(ids).draw(random))),
-        lambda: DepositedBy(random.choice(["Practitioner/a", "Practitioner/b"])),
+        lambda: InNoRecord(),
+        lambda: DepositedBy(random.choice(["Practitioner/a", "Practitioner/b", "Organization/a"])),
+        lambda: DepositedAfter(NOW - timedelta(days=random.choice([0, 1, 2, 400]))),
+        lambda: Labelled(random.choice(list(LABELS))),
+        lambda: Within("documents", random.choice([EVERYTHING, NOTHING, Labelled("MASQUE_PS"), InRecord("p1")])),
         lambda: OfTypes(random.choice([(type,), ("Flag",), (type, "Flag"), ()])),
     ]
     if type == "Observation":
@@ -424,13 +432,24 @@ def test_filter_and_matcher_agree(type: str, database: Any) -> None:
         resources, entries = {}, {}
         for id in "abcdefghijkl"[:RESOURCES_AT_ONCE]:
             updated = NOW - timedelta(days=random.choice([0, 1, 686, 687, 900]))
-            depositor = random.choice([None, "Practitioner/a"])
+            depositor = random.choice([(), ("Practitioner/a",), ("Practitioner/b", "Organization/a")])
+            labelled = [{"code": label} for label in LABELS if random.random() < 0.2]
             resources[id] = {"resourceType": type, "id": id, **RESOURCES[type].draw(random)}
+            meta = resources[id].get("meta", {})
+            resources[id]["meta"] = {**meta, "security": [*meta.get("security", ()), *labelled]}
             kept = {"_id": id, "type": type, "updated": updated, **entry(type, resources[id], base=READER.base)}
-            entries[id] = {**kept, "depositor": depositor} if depositor else kept
+            if depositor:
+                kept |= {"depositor": list(depositor), "deposited": updated - timedelta(days=random.choice([0, 1]))}
+            if random.random() < 0.3:
+                kept["documents"] = [{"keys": [], "owner": "p1"}, {"keys": [], "labels": ["MASQUE_PS"]}][
+                    : random.randint(1, 2)
+                ]
+            entries[id] = kept
         collection.delete_many({})
         collection.insert_many(
-            current_document(Stored(type, id, 1, kept["updated"], b"{}", depositor=kept.get("depositor"), entry=kept))
+            current_document(
+                Stored(type, id, 1, kept["updated"], b"{}", depositor=tuple(kept.get("depositor", ())), entry=kept)
+            )
             for id, kept in entries.items()
         )
         for _ in range(QUESTIONS_AT_ONCE):

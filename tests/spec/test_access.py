@@ -778,8 +778,8 @@ def test_a_refused_entry_undoes_the_whole_transaction(served: Served, operator: 
 def test_who_may_write_and_not_read_gets_nothing_to_read(served: Served, operator: Caller) -> None:
     """SMART scopes: c and u do not come with r"""
     id, _ = served.patient()
-    reference = operator.create(observation(id))
     caller = served.caller("patient/Observation.cu", patient=id)
+    reference = f"Observation/{caller('POST', 'Observation', observation(id)).headers['Location'].split('/')[-3]}"
     created = caller("POST", "Observation", observation(id), Prefer="return=representation")
     changed = caller("PATCH", reference, AMEND, Content_Type=JSON_PATCH, Prefer="return=representation")
     assert (created.status_code, created.data) == (201, b"")
@@ -805,14 +805,18 @@ def test_a_professional_sees_what_they_deposited(served: Served, operator: Calle
     assert one("GET", f"Patient/{id}").status_code == 404
 
 
-def test_system_scopes_reach_every_record(served: Served, operator: Caller) -> None:
-    """SMART scopes: system/ is all of the type and none of any other"""
+def test_a_backend_reaches_what_it_deposited(served: Served, operator: Caller) -> None:
+    """A14; SMART scopes: system/ is of the type, and of none of any other; the operator's is every record"""
     id, _ = served.patient()
-    reference = operator.create(observation(id))
-    backend = served.caller("system/Observation.rs", kind="backend", client_id="x")
-    assert backend("GET", reference).status_code == 200
+    theirs = operator.create(observation(id))
+    backend = served.caller("system/Observation.crs", kind="backend", client_id=f"client-{id}")
+    mine = backend.create(observation(id))
+    assert backend("GET", theirs).status_code == 404
+    assert ids(backend.get(f"Observation?patient={id}")) == [mine]
+    assert ids(backend.get("Observation")) == [mine]
     assert backend("GET", f"Patient/{id}").status_code == 403
-    assert {found.partition("/")[0] for found in ids(backend.get("_history"))} == {"Observation"}
+    assert ids(backend.get("_history")) == [mine]
+    assert {theirs, mine} <= set(ids(operator.get(f"Observation?patient={id}")))
 
 
 # --- ways around

@@ -40,7 +40,7 @@ def test_language(path: str, accepted: str, language: str) -> None:
     answer = client().get(path, headers={"Accept-Language": accepted} if accepted else {})
     assert f'<html lang="{language}">' in answer.text
     assert answer.headers["Content-Language"] == language
-    assert answer.headers["Vary"] == "Accept-Language"
+    assert answer.headers["Vary"] == "Accept-Language, Cookie"
 
 
 @pytest.mark.parametrize("path", ["/", "/static/explorer.js", "/static/pages.css", "/static/icon.svg"])

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 from playwright._impl._driver import compute_driver_executable
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+#: A page may have to wait for a machine that runs other tests at the same time.
+expect.set_options(timeout=20_000)
 
 #: What Playwright's own driver, a Node.js, finds no library for; empty if it starts.
 LACKING = subprocess.run(

@@ -1,0 +1,1 @@
+"""What only the demonstration serves: stand-ins for what a server in earnest has around it."""

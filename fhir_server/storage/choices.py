@@ -1,0 +1,145 @@
+"""The choices of each patient, compact: a document each in `_choices`, written by the transaction that changes them.
+
+    the document of `access.choices`, and
+    involved    of a space that is not open, or that is closed to everybody: who deposited in it, or is addressed in it,
+                so that they learn of it, though no statement names them
+
+A decision about a professional reads those of the patients who are asked about, or those that concern the professional:
+`concerns` and `involved` are what they are found by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
+from typing import Any
+
+from pymongo import ReplaceOne
+from pymongo.client_session import ClientSession
+
+from fhir_server.access import choices as kept
+from fhir_server.access.choices import EVERYBODY, Choices
+from fhir_server.access.consents import choices
+from fhir_server.fhir import json
+from fhir_server.fhir.types import TYPES
+from fhir_server.search.expression import EVERYTHING, InRecord, InRecords, Match, Present
+from fhir_server.search.types.id import IdTest
+from fhir_server.storage.documents import CHOICES, Stored
+from fhir_server.storage.store import Store, Unit, answering
+
+#: What the choices of a patient are made of.
+SOURCES = frozenset({"Patient", "Consent", "CareTeam"})
+#: So many Consents and CareTeams of one patient are read.
+MOST_STATEMENTS = 5_000
+#: Who is addressed in a record, by these parameters.
+_ADDRESSING = (("Communication", "recipient"), ("Appointment", "actor"), ("Task", "owner"), ("Task", "requester"))
+
+
+def of_patients(store: Store, patients: Iterable[str], *, session: ClientSession | None = None) -> tuple[Choices, ...]:
+    """The choices of these patients; those that the law supposes, of one who has said nothing."""
+    wanted = sorted(set(patients))
+    if not wanted:
+        return ()
+    with answering():
+        found = store.collection(CHOICES).find({"_id": {"$in": wanted}}, session=session)
+        said = {document["_id"]: kept.read(document) for document in found}
+    return tuple(said.get(patient) or Choices(patient) for patient in wanted)
+
+
+def concerning(
+    store: Store, references: Sequence[str], *, limit: int, session: ClientSession | None = None
+) -> tuple[Choices, ...]:
+    """The choices that concern one of these references; not more than `limit`, and one more if there are more."""
+    named = {"$in": list(references)}
+    with answering():
+        found = store.collection(CHOICES).find(
+            {"$or": [{"concerns": named}, {"involved": named}]}, session=session, max_time_ms=store.timeout_ms
+        )
+        return tuple(kept.read(document) for document in found.limit(limit + 1))
+
+
+def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *, base: str, zone: tzinfo) -> None:
+    """
+    Write anew the choices that a transaction has changed: those of whose Patient, Consents or CareTeams it wrote.
+
+    Also of a space that is closed and that something was deposited in: who did has to be told.
+    """
+    written = [*written, *replaced]
+    changed = {patient for one in written if one.type in SOURCES for patient in patients_of(one)}
+    others = {patient for one in written for patient in patients_of(one)} - changed
+    if others:
+        shut = {"_id": {"$in": sorted(others)}, "involved": {"$exists": True}}
+        changed |= {one["_id"] for one in unit.collection(CHOICES).find(shut, {"_id": 1}, session=unit.session)}
+    if changed:
+        unit.flush()
+        rewrite(unit, sorted(changed), base=base, zone=zone)
+
+
+def rewrite(unit: Unit, patients: Sequence[str], *, base: str, zone: tzinfo) -> None:
+    """Write anew the choices of these patients, from what there is now."""
+    where = InRecords(frozenset(patients))
+    said = {
+        type: [json.parse(one.body or b"") for one in unit.find(type, where, allowed=EVERYTHING, limit=MOST_STATEMENTS)]
+        for type in ("Patient", "Consent", "CareTeam")
+    }
+    practitioners = _practitioners(unit, said["Consent"])
+    changes = []
+    for patient in patients:
+        own = f"Patient/{patient}"
+        made = choices(
+            next((one for one in said["Patient"] if one["id"] == patient), None),
+            patient,
+            [one for one in said["Consent"] if _is_of(one.get("patient"), own, base)],
+            [one for one in said["CareTeam"] if _is_of(one.get("subject"), own, base)],
+            practitioners=practitioners,
+            base=base,
+            zone=zone,
+        )
+        document = kept.document(made)
+        if not made.is_open or any(block.to == EVERYBODY for block in made.blocks):
+            document["involved"] = sorted(_involved(unit, patient))
+        changes.append(ReplaceOne({"_id": patient}, document, upsert=True))
+    unit.collection(CHOICES).bulk_write(changes, session=unit.session)
+    unit.wrote = True
+
+
+def patients_of(stored: Stored) -> set[str]:
+    """The ids of the patients whose record a version belongs to."""
+    return {one for one in (stored.entry.get("owner"), *stored.entry.get("others", ())) if one}
+
+
+def _is_of(reference: Mapping[str, Any] | None, patient: str, base: str) -> bool:
+    said = (reference or {}).get("reference", "")
+    return said == patient or said == f"{base}/{patient}" or said.startswith((f"{patient}/", f"{base}/{patient}/"))
+
+
+def _practitioners(unit: Unit, consents: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """`PractitionerRole/…` → `Practitioner/…`, of the roles that a Consent names."""
+    roles = {
+        actor.get("reference", {}).get("reference", "").rpartition("PractitionerRole/")[2]
+        for consent in consents
+        for actor in consent.get("provision", {}).get("actor", ())
+        if "PractitionerRole/" in actor.get("reference", {}).get("reference", "")
+    }
+    if not roles:
+        return {}
+    asked = Match("_id", IdTest(frozenset(roles)))
+    found = unit.find("PractitionerRole", asked, allowed=EVERYTHING, limit=len(roles))
+    named = {one.reference: json.parse(one.body or b"").get("practitioner", {}).get("reference") for one in found}
+    return {role: str(practitioner) for role, practitioner in named.items() if practitioner}
+
+
+def _involved(unit: Unit, patient: str) -> set[str]:
+    """Who deposited in the record, or is addressed in it."""
+    found: set[str] = set()
+    for type in (name for name, row in TYPES.items() if row.patient):
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"owner": patient, "depositor": {"$exists": True}}},
+            {"$unwind": "$depositor"},
+            {"$group": {"_id": "$depositor"}},
+        ]
+        found |= {one["_id"] for one in unit.collection(type).aggregate(pipeline, session=unit.session)}
+    for type, parameter in _ADDRESSING:
+        where = InRecord(patient)
+        found |= set(unit.texts(type, parameter, where, allowed=Present(parameter), limit=MOST_STATEMENTS))
+    return {one for one in found if not one.startswith(("Patient/", "RelatedPerson/"))}
