@@ -41,9 +41,11 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, fetching, metadata, psc, public
+from fhir_server.smart import brands, cors, evidence, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
+from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
+from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.limiting import Limits
 from fhir_server.smart.recording import Recording
@@ -168,14 +170,17 @@ def matrix_of(settings: Settings) -> Matrix:
     return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
 
 
-def kept_for_smart(database: Database, settings: Settings, base: str, *, clock: Clock = now) -> authorization.Kept:
-    """What the authorization server in front of this FHIR base URL keeps."""
+def kept_for_smart(
+    database: Database, settings: Settings, base: str, *, clock: Clock = now, together: Together = alone
+) -> authorization.Kept:
+    """What the authorization server in front of this FHIR base URL keeps.  together: see `Grants`."""
     return authorization.kept(
         database,
         base.removesuffix("/fhir"),
         clock=clock,
         fetch=partial(fetching.fetch, private=settings.fetch_private),
         sealing_key=settings.sealing_key,
+        together=together,
     )
 
 
@@ -247,7 +252,7 @@ def create_app(
         url_prefix="/fhir",
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
-    app.extensions["smart"] = smart
+    app.extensions.update(smart=smart, people=people)
     app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
     app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
@@ -273,8 +278,9 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
             return True
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
 
+    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     return authorization.smart(
-        kept_for_smart(database, settings, around.base, clock=clock),
+        kept_for_smart(database, settings, around.base, clock=clock, together=together),
         base_url,
         clock=clock,
         profiles=profiles,
@@ -339,7 +345,6 @@ def _people(
         directory=Directory(around),
         sessions=sessions,
         rates=Rates(around.store.database),
-        access=lambda subject, patient: "unknown",
         today=lambda: around.clock().astimezone(around.zone).date(),
         base_url=base_url,
         tests=demo,

@@ -7,15 +7,16 @@ can forget a step.  What may not be seen and what is not there are the same answ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Any, Literal, TypeVar
 
 from fhir_server import audit
-from fhir_server.access import Actor, Choices, Decision, Known, changes, decide
+from fhir_server.access import Actor, Choices, Decision, Known, changes, decide, displays
 from fhir_server.access.decision import DOCUMENTS, rests_on_choices
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.rules import references as standing_for
+from fhir_server.access.scopes import Scope
 from fhir_server.audit import Record, Recorder, Trail
 from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
@@ -58,7 +59,7 @@ from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage import choices as stored_choices
-from fhir_server.storage import contents
+from fhir_server.storage import contents, labelling
 from fhir_server.storage.choices import patients_of
 from fhir_server.storage.documents import CARRIED, Stored
 from fhir_server.storage.joins import Joins
@@ -187,7 +188,7 @@ class Repository:
         decision = self.decide(interaction, type)
         if self._brought and self._brought.found and self._brought.asked == (type, id, decision.where):
             self._trail.disclose(self._brought.found)
-            return self._brought.found[0]
+            return self._shown(self._brought.found)[0]
         stored = self._current(type, id)
         if stored is None or not self._may(interaction, stored):
             last = self._last_version(type, id) if stored is None else None
@@ -195,7 +196,7 @@ class Repository:
                 raise Gone(f"{type}/{id} was deleted.", headers={"ETag": last.etag})
             raise NotFound(f"{type}/{id} is not known.")
         self._trail.disclose([stored])
-        return stored
+        return self._shown([stored])[0]
 
     def vread(self, type: str, id: str, version_id: str) -> Stored:
         """That version.  Raises NotFound, or Gone for the version that a delete made.  R4: http.html#vread"""
@@ -210,7 +211,7 @@ class Repository:
         if stored.body is None:
             raise Gone(f"Version {version_id} of {type}/{id} is its deletion.")
         self._trail.disclose([stored])
-        return stored
+        return self._shown([stored])[0]
 
     def search(
         self,
@@ -237,12 +238,12 @@ class Repository:
         if self._brought and not order and after is None and self._brought.asked == (type, where, most):
             found = self._brought.found
             self.disclose(found[:limit] if served else ())
-            return found
+            return self._shown(found)
         found = self._finder(where).find(
             type, where, allowed=decision.where, limit=most, order=order, after=after, back=back
         )
         self.disclose(() if not served else found[-limit:] if back and limit else found[:limit])
-        return found
+        return self._shown(found)
 
     def disclose(self, found: Iterable[Stored]) -> None:
         """Note that these versions leave the server."""
@@ -280,7 +281,7 @@ class Repository:
         self._learn(frozenset().union(*map(patients_of, there)))
         found = [stored for stored in there if self._may("read", stored)]
         self.disclose(found)
-        return found
+        return self._shown(found)
 
     def history(
         self,
@@ -316,7 +317,7 @@ class Repository:
                 found = [last] if at is None or last.updated < at.high else []
                 total = len(found)
         self._trail.disclose(found[:limit])
-        return found, total
+        return self._shown(found), total
 
     @property
     def base(self) -> str:
@@ -359,7 +360,7 @@ class Repository:
                     if inside._trail.interaction == "create":
                         inside._trail.interaction = "search-type"  # nothing is created: the record says what was done
                     inside._trail.disclose([existing])
-                    return existing, False
+                    return inside._shown([existing])[0], False
             return inside._put(type, id or self._around.new_id(), resource, "POST", None, 0, "create"), True
 
         return self._write("create", work)
@@ -490,6 +491,10 @@ class Repository:
         self._trail.interaction = "transaction"
         return self._write("transaction", lambda inside, unit: work(inside))
 
+    def alongside(self, work: Callable[[Any], T]) -> T:
+        """Run `work` as a part of the transaction under way: it is given what MongoDB calls the session."""
+        return self._inside.alongside(work)
+
     def new_id(self) -> str:
         """An id that no resource has."""
         return self._around.new_id()
@@ -509,6 +514,37 @@ class Repository:
             return self._may("read", stored)
         except Forbidden:
             return False
+
+    def _shown(self, found: list[Stored]) -> list[Stored]:
+        """The versions as the actor sees them: a reference says nothing of what is hidden from the actor."""
+        if self.actor.kind == "operator" or not any(displays.may_tell(one.body or b"") for one in found):
+            return found
+        parsed = {n: json.parse(one.body or b"") for n, one in enumerate(found) if displays.may_tell(one.body or b"")}
+        told = {n: displays.told(resource, self.base) for n, resource in parsed.items()}
+        for n, targets in told.items():
+            targets -= {("Patient", patient) for patient in patients_of(found[n])}
+        hidden = self._hidden(frozenset().union(*told.values()))
+        return [
+            one._replace(body=json.dumps(displays.without(parsed[n], hidden, self.base)))
+            if n in told and told[n] & hidden
+            else one
+            for n, one in enumerate(found)
+        ]
+
+    def _hidden(self, named: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of these resources, (type, id), that the rules hide, whatever the scopes of the token."""
+        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
+        seeing = replace(self.actor, scopes=(Scope(context, "*", "r"),))
+        unscoped = Repository(self._around, seeing, self._trail, unit=self._unit)
+        unscoped._choices = self._choices
+        source = self._unit or self._store
+        hidden: set[tuple[str, str]] = set()
+        for type in sorted({type for type, _ in named}):
+            ids = frozenset(id for one, id in named if one == type)
+            there = source.find(type, Match("_id", IdTest(ids)), allowed=EVERYTHING, limit=len(ids), entries=True)
+            unscoped._learn(frozenset().union(*map(patients_of, there)))
+            hidden |= {(type, one.id) for one in there if not unscoped._may("read", one)}
+        return frozenset(hidden)
 
     # --- the record of the request
 
@@ -671,6 +707,7 @@ class Repository:
         """What a write brings about in the same transaction: contents are judged anew, and choices are in force."""
         around = self._around
         written = list(self._written.values())
+        labelling.follow(unit, written, self._replaced)
         contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
         stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
 

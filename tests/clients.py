@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
 import time
 from functools import cache
@@ -73,6 +75,14 @@ def assertion(
     said = {name: value for name, value in said.items() if value is not None}
     signed = jwt.encode(said, claims(client_id, **changes), signer, [said["alg"]], Anything(), default_type=None)
     return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": signed}
+
+
+def compact(header: dict[str, Any], claims: dict[str, Any], signer: Any, algorithm: str) -> str:
+    """A JWS with any header over any claims, which the library would not write."""
+    parts = (json.dumps(one).encode() for one in (header, claims))
+    said = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+    mark = jws.JWSRegistry.algorithms[algorithm].sign(said.encode(), signer)
+    return f"{said}.{base64.urlsafe_b64encode(mark).rstrip(b'=').decode()}"
 
 
 class Anything(jws.JWSRegistry):

@@ -201,7 +201,7 @@ class Launch:
         assert "code" in back, back
         return back["code"]
 
-    def token_form(self, code: str, **changes: Any) -> dict[str, str]:
+    def token_form(self, code: str, /, **changes: Any) -> dict[str, str]:
         """What the app sends to the token endpoint."""
         made = {
             "grant_type": "authorization_code",
@@ -213,7 +213,7 @@ class Launch:
         }
         return {name: value for name, value in made.items() if value is not None}
 
-    def redeem(self, code: str, **changes: Any) -> TestResponse:
+    def redeem(self, code: str, /, **changes: Any) -> TestResponse:
         """The answer of the token endpoint."""
         return self.at.post("/oauth/token", self.token_form(code, **changes), **authorized(self.client))
 

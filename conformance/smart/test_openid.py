@@ -70,12 +70,25 @@ def test_sub_is_stable(public, claims, tools, suite):
 
 def test_userinfo_says_the_same(suite, public, signed_in, claims):
     """OpenID Connect Core 1.0 s. 5.3.2: sub MUST be that of the id_token"""
-    answer = public.get(suite.endpoint("userinfo"), signed_in[1]["access_token"])
+    issuer = suite.configuration["issuer"]
+    userinfo = suite.http.get(f"{issuer}/.well-known/openid-configuration", timeout=30).json()["userinfo_endpoint"]
+
+    answer = public.get(userinfo, signed_in[1]["access_token"])
 
     assert answer.status_code == 200
     assert answer.json()["sub"] == claims["sub"]
     assert answer.json().get("fhirUser") == claims["fhirUser"]
-    assert public.get(suite.endpoint("userinfo"), "nosuchtoken").status_code == 401
+    assert public.get(userinfo, "nosuchtoken").status_code == 401
+
+
+def test_fhir_user_is_readable_with_nothing_else_granted(public, suite, tools):
+    """scopes-and-launch-context.html: openid fhirUser, the permission to retrieve who is signed in, and nobody else"""
+    answer = public.connect(scope="launch/patient openid fhirUser patient/Immunization.rs")
+    keys = tools["KeySet"].import_key_set(suite.http.get(suite.configuration["jwks_uri"], timeout=30).json())
+    user = tools["jwt"].decode(answer["id_token"], keys, algorithms=["RS256"]).claims["fhirUser"]
+
+    assert public.get(user, answer["access_token"]).status_code == 200
+    assert public.get("Patient?_count=1", answer["access_token"]).status_code == 403
 
 
 def test_without_openid_no_id_token(public):

@@ -64,6 +64,8 @@ def depositor(actor: Actor, resource: Mapping[str, Any], patient: str | None, ba
 
     patient: the id of whose record it is.  What is entered for the holder is the holder's, whoever typed it.
     """
+    if consents.is_app(resource):
+        return ()  # evidence is nobody's to change or delete
     if actor.kind == "operator":
         found = _named(resource, base)
         for_holder = (
@@ -139,6 +141,8 @@ def _refuse_choice(
     """Raise for a choice that cannot be evaluated, or is not the actor's to make."""
     if not consents.is_choice(consent) and not (before is not None and consents.is_choice(before)):
         return
+    if consents.is_app(consent) or (before is not None and consents.is_app(before)):
+        raise Forbidden("What an app may do is changed where apps are connected and withdrawn.")
     faults = consents.faults(consent, base)
     if faults:
         raise Unprocessable.of(faults)

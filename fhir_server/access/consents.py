@@ -35,6 +35,8 @@ COLLECTION = f"{OWN}/StructureDefinition/consent-collection"
 SPACE_STATUS = f"{OWN}/StructureDefinition/space-status"
 PRIVACY = "patient-privacy"
 KINDS = ("access", "administrator", "caregiver", "BTG", "ETREAT", "MASKED", "new-documents", "space")
+#: What a person allowed an app: the authorization server writes it down, and its grant is what holds.
+APP = "app"
 EMERGENCIES = ("BTG", "ETREAT", "MASKED")
 #: How a professional may have collected what the patient said.  CSP R1111-46, L1110-4 III
 COLLECTIONS = ("oral", "written", "electronic", "care-team", "representative")
@@ -48,6 +50,15 @@ _EVALUATED = {"id", "type", "period", "actor", "action", "purpose", "class"}
 def is_choice(consent: Mapping[str, Any]) -> bool:
     """Whether the Consent is about privacy; a wish, a treatment or a study are other matters."""
     return any(coding.get("code") == PRIVACY for coding in _codings(consent.get("scope")))
+
+
+def is_app(consent: Mapping[str, Any]) -> bool:
+    """Whether the Consent is the evidence of what an app was allowed; it lets nobody else in, and keeps nobody out."""
+    return any(
+        coding.get("system") == KIND and coding.get("code") == APP
+        for category in consent.get("category", ())
+        for coding in _codings(category)
+    )
 
 
 def kind(consent: Mapping[str, Any]) -> str | None:
@@ -75,7 +86,7 @@ def collection(consent: Mapping[str, Any]) -> str | None:
 
 def faults(consent: Mapping[str, Any], base: str = "") -> list[Issue]:
     """Why a choice cannot be evaluated; nothing for one that can, or that is over, or about another matter."""
-    if consent.get("status") != "active" or not is_choice(consent):
+    if consent.get("status") != "active" or not is_choice(consent) or is_app(consent):
         return []
     found = kind(consent)
     if found is None:
@@ -152,7 +163,7 @@ def choices(
     caregivers: list[Member] = []
     closed = masked = False
     for consent in consents:
-        if consent.get("status") != "active" or not is_choice(consent):
+        if consent.get("status") != "active" or not is_choice(consent) or is_app(consent):
             continue
         provision = consent.get("provision", {})
         denies = provision.get("type") == "deny"

@@ -51,7 +51,7 @@ class Accounts:
     ):
         self._accounts = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
         self._clock = clock
-        self._passwords = passwords or Passwords()
+        self.passwords = passwords or Passwords()
         self._attempts = Attempts(database, clock)
         self._rates = Rates(database)
         self.devices = Devices(database, clock)
@@ -108,13 +108,13 @@ class Accounts:
         who = (login, f"device {device}") if known else (login, f"address {network(address)}")
         self._attempts.begin(*who)
         counted = self._counted(login, address, known=known)
-        right = self._passwords.verify(kept["password"] if kept else None, password)
+        right = self.passwords.verify(kept["password"] if kept else None, password)
         if not right or kept is None or kept["state"] != "open":
             return None
         self._attempts.succeeded(*who)
         for rate, whom in counted:
             self._rates.give_back(rate, whom)
-        if self._passwords.outdated(kept["password"]):
+        if self.passwords.outdated(kept["password"]):
             self._rehash(kept, password)
         return _account(kept)
 
@@ -132,7 +132,7 @@ class Accounts:
         values["profiles"] = [asdict(profile) for profile in account.profiles]
         values["updated_at"] = now
         if password is not None:
-            values["password"] = self._passwords.hash(password)
+            values["password"] = self.passwords.hash(password)
         new = {"_id": account.id or new_id(), "created_at": now}
         with answering():
             kept = self._accounts.find_one_and_update(
@@ -157,7 +157,7 @@ class Accounts:
         return [pair for pair in against if pair[0] is not OF_ALL]
 
     def _rehash(self, kept: Mapping[str, Any], password: str) -> None:
-        renewed = {"password": self._passwords.hash(password)}
+        renewed = {"password": self.passwords.hash(password)}
         with answering():
             # Only where the password is still the one that was checked.
             self._accounts.update_one({"_id": kept["_id"], "password": kept["password"]}, {"$set": renewed})

@@ -62,7 +62,7 @@ class Outbox:
         self._outbox = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
         self._clock = clock
         self._channels = channels
-        self._shown = shown
+        self.shown = shown
         self._listeners: list[Callable[[], None]] = []
 
     def prepare(self) -> None:
@@ -78,7 +78,7 @@ class Outbox:
 
     def delivers(self, channel: Channel) -> bool:
         """Whether a message by this channel arrives somewhere."""
-        return self._shown or channel in self._channels
+        return self.shown or channel in self._channels
 
     def put(self, channel: Channel, to: str, subject: str, text: str, *, until: datetime | None = None) -> str:
         """Keep the message until it has left; its id.  `until`: when it is worth nothing any more."""

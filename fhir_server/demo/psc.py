@@ -131,7 +131,7 @@ def prepare(database: Database) -> None:
 
 
 def provider(database: Database, base_url: str) -> Provider:
-    """The stand-in at this server, as the server is a client of it.  `prepare` has been done."""
+    """The stand-in at this server, as the server is a client of it."""
     return Provider(f"{base_url}{PATH}", CLIENT_ID, _kept(database)["secret"])
 
 
@@ -218,9 +218,11 @@ def blueprint(
 
 
 def _kept(database: Database) -> Mapping[str, Any]:
+    """The key and the secret; they are made when the first asks for them, if nobody has prepared."""
     kept = database["_demo_psc"].find_one({"_id": "provider"})
     if kept is None:
-        raise RuntimeError("the stand-in has not been prepared")
+        prepare(database)
+        kept = database["_demo_psc"].find_one({"_id": "provider"}) or {}
     return kept
 
 

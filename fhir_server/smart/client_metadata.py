@@ -106,6 +106,8 @@ def _check_together(metadata: Mapping[str, Any], client: Client) -> None:
         raise InvalidRedirectUri(
             "redirect_uris must say where people come back to." if people else "Nobody comes back to a backend."
         )
+    if client.resource_server and client.kind == "public":
+        raise InvalidMetadata("A resource server hears of the tokens of others: it has to authenticate itself.")
     if not people and client.kind != "asymmetric" and not client.resource_server:
         raise InvalidMetadata("A backend authenticates itself by private_key_jwt.")
     grants = set(_texts(metadata, "grant_types")) or set(client.grant_types)

@@ -7,17 +7,19 @@ R4: auditevent.html; DMP TD0.2
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from fhir_server import audit
 from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
+from fhir_server.access.rules import Case, a5_is_blocked
 from fhir_server.audit import Trail
 from fhir_server.fhir import json
 from fhir_server.repository import Repository, Surroundings
 from fhir_server.smart.professionals import Pairs
 from fhir_server.smart.subject import Subject
+from fhir_server.storage import choices
 
 #: Who looks: this server, at what it needs to tell who somebody is.
 _SERVER = Actor(
@@ -27,6 +29,8 @@ _SERVER = Actor(
         "system/Practitioner.rs system/PractitionerRole.rs system/Organization.rs system/Patient.rs"
     ),
 )
+#: What is known, before any access, of what a professional may do in a record.
+Access = Literal["authorised", "unauthorised"]
 #: More than this are not looked through: who is meant has to be said more exactly.
 MOST = 50
 
@@ -43,6 +47,18 @@ class Directory:
         where = self._around.reader().expression(type, pairs)
         found = repository.search(type, where, limit=MOST, served=False)
         return [json.parse(stored.body or b"") for stored in found]
+
+    def access(self, subject: Subject, patient: str) -> Access:
+        """Whether a permit of this patient lets the professional read, outside emergencies.  DMP TD0.2"""
+        around = self._around
+        now = around.clock()
+        (said,) = choices.of_patients(around.store, {patient})
+        actor = _actor(subject)
+        case = Case(actor, said.in_force(now), "Patient", now, around.constraint, around.matrix)
+        covered = around.matrix.row(subject.profession, subject.specialty)
+        if covered is None or not case.permits or a5_is_blocked(case):
+            return "unauthorised"
+        return "authorised"
 
     def record_lookup(
         self, subject: Subject, asked: Mapping[str, str], *, address: str | None, patient: str | None, answer: str

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from pymongo import IndexModel, ReturnDocument, WriteConcern
+from pymongo import IndexModel, WriteConcern
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -55,6 +56,20 @@ class Grant:
     ended_at: datetime | None = None
 
 
+#: Writes a grant and what stands for it elsewhere, both or neither: `write` is run in the session of one transaction.
+Together = Callable[[Grant, Callable[[ClientSession | None], None]], None]
+
+
+def alone(grant: Grant, write: Callable[[ClientSession | None], None]) -> None:
+    """Write the grant where nothing else stands for it."""
+    with answering():
+        write(None)
+
+
+class _Overtaken(Exception):
+    """The grant is not any more what it was when it was looked at."""
+
+
 class Grants:
     """
     The grants of this server.
@@ -62,10 +77,18 @@ class Grants:
     changed: called with each grant that was made, narrowed or ended: its tokens follow before the answer leaves.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], *, changed: Callable[[Grant], None]):
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], datetime],
+        *,
+        changed: Callable[[Grant], None],
+        together: Together = alone,
+    ):
         self._grants = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
         self._clock = clock
         self._changed = changed
+        self._together = together
 
     def prepare(self) -> None:
         """One living grant of a person to an app in a record; a person's grants are found by `sub`."""
@@ -104,16 +127,9 @@ class Grants:
         while True:
             before = self.living(given.sub, given.client_id, given.patient)
             after = _joined(before, asked, given) if before else given
-            try:
-                with answering():
-                    if before is None:
-                        self._grants.insert_one(_document(after))
-                    elif not self._replaced(before, after):
-                        continue
-            except DuplicateKeyError:
-                continue
-            self._changed(after)
-            return after
+            if self._replaced(before, after):
+                self._changed(after)
+                return after
 
     def use(self, id: str) -> None:
         """Note that the app has come back."""
@@ -150,20 +166,27 @@ class Grants:
         lasting = grant.lasting_until if offer.OFFLINE in scope.split() else None
         return Grant(**(asdict(grant) | {"scope": scope, "lasting_until": lasting}))
 
-    def _replaced(self, before: Grant, after: Grant) -> bool:
-        """Whether the grant was still as before, and is now as after."""
-        unchanged = {"_id": before.id, "status": before.status, "scope": before.scope}
-        with answering():
-            found = self._grants.find_one_and_update(
-                unchanged | {"lasting_until": before.lasting_until},
-                {
-                    "$set": {
-                        name: value for name, value in _document(after).items() if name not in ("_id", "last_used_at")
-                    }
-                },
-                return_document=ReturnDocument.AFTER,
-            )
-        return found is not None
+    def _replaced(self, before: Grant | None, after: Grant) -> bool:
+        """Whether the grant was still as before, or not there, and is now as after, with what stands for it."""
+
+        def write(session: ClientSession | None) -> None:
+            if before is None:
+                try:
+                    self._grants.insert_one(_document(after), session=session)
+                except DuplicateKeyError:
+                    raise _Overtaken from None
+                return
+            unchanged = {name: getattr(before, name) for name in ("status", "scope", "lasting_until")}
+            values = {name: value for name, value in _document(after).items() if name not in ("_id", "last_used_at")}
+            done = self._grants.update_one({"_id": before.id, **unchanged}, {"$set": values}, session=session)
+            if not done.matched_count:
+                raise _Overtaken
+
+        try:
+            self._together(after, write)
+        except _Overtaken:
+            return False
+        return True
 
 
 def new_grant_id() -> str:

@@ -28,7 +28,7 @@ from fhir_server.smart.codes import Codes
 from fhir_server.smart.dpop import ALGORITHMS as PROOF_ALGORITHMS
 from fhir_server.smart.dpop import InvalidProof, Proofs
 from fhir_server.smart.fetching import Fetched
-from fhir_server.smart.grants import Grant, Grants
+from fhir_server.smart.grants import Grant, Grants, Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.identity import Identity
 from fhir_server.smart.introspection import Introspection
@@ -86,11 +86,13 @@ def kept(
     fetch: Callable[[str], Fetched],
     sealing_key: str | None = None,
     changed: Callable[[Grant], None] = lambda grant: None,
+    together: Together = alone,
 ) -> Kept:
     """
     What the authorization server of this issuer keeps in the database.
 
     fetch: the public keys of a client, from its address.  changed: told of each grant that is made, narrowed or ended.
+    together: see `Grants`.
     """
     clients, codes, families = Clients(database, clock), Codes(database, clock), Families(database, clock)
 
@@ -107,7 +109,7 @@ def kept(
         families.end(session=session)
         tokens.end(session=session)
 
-    grants = Grants(database, clock, changed=follow)
+    grants = Grants(database, clock, changed=follow, together=together)
     sessions = Sessions(database, clock, ended=signed_out)
     standing = Standing(clients, grants, families, codes, sessions)
     tokens = Tokens(database, clock, base=f"{issuer}/fhir", stands=standing)

@@ -23,6 +23,7 @@ from pymongo.database import Database
 
 from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
+from fhir_server.access.scopes import Scope
 from fhir_server.fhir.outcome import Unauthorized
 from fhir_server.storage.store import SERVED_OPTIONS, Ahead, Brought, answering
 
@@ -40,6 +41,22 @@ _ALSO = ("person", "relation", "role", "organization", "profession", "specialty"
 SEEN = 4096
 
 _scopes = lru_cache(maxsize=1024)(smart_scopes.parse)
+
+
+@lru_cache(maxsize=1024)
+def _own(kind: str, fhir_user: str | None) -> tuple[Scope, ...]:
+    """
+    What `fhirUser` allows: to read the one resource of who is signed in, with this very token.
+
+    SMART 2.2: scopes-and-launch-context.html#scopes-for-requesting-identity-data
+
+    >>> _own("professional", "https://record.example/fhir/Practitioner/x")
+    (Scope(context='user', type='Practitioner', letters='r', constraints=(('_id', 'x'),)),)
+    """
+    if fhir_user is None:
+        return ()
+    type, id = fhir_user.rsplit("/", 2)[1:]
+    return (Scope("user" if kind == "professional" else "patient", type, "r", (("_id", id),)),)
 
 
 class NotIssued(Exception):
@@ -140,7 +157,8 @@ class Tokens:
         with answering():
             for kept in list(self._tokens.find({"grant": grant, "status": LIVE}, {"scope": 1})):
                 left = smart_scopes.narrow(scope, kept["scope"])
-                change = {"scope": left} if smart_scopes.parse(left) else {"status": "ended"}
+                nothing = not left or (smart_scopes.parse(kept["scope"]) and not smart_scopes.parse(left))
+                change = {"status": "ended"} if nothing else {"scope": left}
                 self._tokens.update_one({"_id": kept["_id"]}, {"$set": change})
 
     def authenticate(
@@ -193,7 +211,7 @@ def _actor(kept: Mapping[str, Any]) -> Actor:
     return Actor(
         kind=kept["kind"],
         name=kept["name"],
-        scopes=_scopes(kept["scope"]),
+        scopes=(*_scopes(kept["scope"]), *_own(kept["kind"], kept.get("fhir_user"))),
         patient=kept["patient"],
         practitioner=kept["practitioner"],
         mode=kept["mode"],

@@ -541,6 +541,12 @@ class Unit:
         )
         self.wrote = True
 
+    def alongside(self, work: Callable[[ClientSession], T]) -> T:
+        """Run `work`, which writes elsewhere, as a part of this transaction; it leaves every failure to it."""
+        self.flush()
+        self.wrote = True
+        return work(self._session)
+
     def write(self, stored: Stored, replaces: Stored | None) -> None:
         """Keep a version: it becomes the current one, or takes the current one away if it has no body."""
         if (stored.type, stored.id) in self._fresh:

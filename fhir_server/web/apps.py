@@ -22,7 +22,7 @@ from fhir_server.smart.subject import Subject
 from fhir_server.web import forms, lines
 from fhir_server.web.notices import Notices
 from fhir_server.web.pages import language, page, strict
-from fhir_server.web.sign_in import ACCOUNT, SIGN_IN, SIGN_OUT, go, stale
+from fhir_server.web.sign_in import ACCOUNT, SIGN_IN, go, stale
 from fhir_server.web.words import day
 
 APPS = "/apps"
@@ -123,7 +123,6 @@ def _show(apps: Apps, session: Session, subject: Subject) -> AnyResponse:
         done=done if done == "none" or (done in ("all", "part") and about) else None,
         about=about,
         token=apps.sessions.form_token(session, APPS),
-        sign_out_token=apps.sessions.form_token(session, SIGN_OUT),
         account_page=request.script_root + ACCOUNT,
     )
 

@@ -45,7 +45,7 @@ class Notices:
             app=client.name,
             publisher=client.publisher,
             record=display or account.name,
-            what="\n".join(f"– {verb} : {', '.join(labels)}" for verb, labels in lines.summary(rows, spoken)),
+            what="\n".join(f"– {verb} : {' · '.join(labels)}" for verb, labels in lines.summary(rows, spoken)),
             until=day(grant.lasting_until, spoken) if grant.lasting_until else "—",
             url=self.page,
         )

@@ -126,8 +126,8 @@ def page(
     return Response(
         text,
         status,
-        headers=_HEADERS
-        | {
+        headers={
+            **_HEADERS,
             "Cache-Control": cache,
             "Content-Language": spoken,
             "Content-Security-Policy": policy(*form_action),

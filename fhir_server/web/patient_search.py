@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from math import ceil
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from flask import Response, request
 
@@ -29,9 +29,6 @@ FAILURES = Rate("patient-search", 20, timedelta(hours=1))
 PURPOSE = "patient-search"
 FIELDS = ("ins", "family", "given", "birth_date", "sex")
 
-#: What a professional may do in the record of a patient, as far as it is known before any access.
-Access = Literal["authorised", "unauthorised", "unknown"]
-
 
 class Chosen(Protocol):
     """Called with the patient who was found and opened; the answer is the next step."""
@@ -44,7 +41,6 @@ class PatientSearch:
     """
     The page, over what it needs.
 
-    access   what the rules say of this professional in the record of the patient with this id
     tests    whether the people who do not exist are found: in the demonstration
     today    the date where the server is
     """
@@ -52,7 +48,6 @@ class PatientSearch:
     directory: Directory
     sessions: Sessions
     rates: Rates
-    access: Callable[[Subject, str], Access]
     today: Callable[[], date]
     base_url: str
     tests: bool = False
@@ -118,7 +113,7 @@ class PatientSearch:
             form_action=(forms.leads_to(asked.redirect_uri),),
             found=found,
             birth_date=day(found.birth_date, language()) if found.birth_date else "–",
-            access=self.access(subject, found.id),
+            access=self.directory.access(subject, found.id) if asked.mode == "normal" else "emergency",
             is_minor=found.is_minor(self.today()),
             # Nobody but this page can name the patient: the token is of this request, this patient and this session.
             found_token=self.sessions.form_token(session, _opening(asked, found.id)),

@@ -286,6 +286,7 @@ class _Steps:
             again=address_of(f"{CODE}/send"),
             again_token=self._in.sessions.form_token(session, f"{CODE}/send"),
             problems=[("code", fault)] if fault else [],
+            outbox=f"{request.script_root}/demo/outbox" if self._in.outbox.shown else None,
             sent=sent,
             wait=bool(sent and self._in.clock() < sent.again_at),
             channels=[(one, masked(account.destination(one))) for one in self._in.codes.channels(account)],

@@ -106,6 +106,27 @@ def test_a_secret_is_printed_once_and_can_be_renewed(command, launches, name_of)
     assert (accepted(added["client_secret"]), accepted(renewed)) == (401, 200)
 
 
+def test_a_resource_server_hears_of_every_token(command, launches, name_of):
+    """RFC 7662 s. 2.1"""
+    added = words(
+        command(
+            "add",
+            *("--kind", "symmetric", "--audience", "backend", "--publisher", "Éditeur", "--resource-server"),
+            *("--name", name_of("Passerelle")),
+        )
+    )
+    launch = launches.launch(launches.register(), launches.sign_in(launches.person()))
+    kept = launches.kept.clients.find(added["client_id"])
+
+    answer = launches.post(
+        "/oauth/introspect",
+        {"token": launch.tokens()["access_token"]},
+        **authorized(kept, added["client_secret"]),
+    )
+
+    assert answer.json["client_id"] == launch.client.client_id
+
+
 def test_a_client_is_suspended_and_resumed(command, launches, name_of):
     id = words(command("add", *APP, "--name", name_of("Carnet"), "--redirect-uri", "https://app.test/"))["client_id"]
 
@@ -170,6 +191,10 @@ def test_each_change_is_recorded(command, launches, name_of):
         (("add", *APP, "--name", "<b>", "--redirect-uri", "https://app.test/"), "client_name has characters"),
         (("add", *APP, "--name", "Carnet", "--redirect-uri", "http://app.test/"), "redirect_uris must be https"),
         (("add", *APP, "--name", "Carnet", "--id", "acc-1"), "client_id has"),
+        (
+            ("add", *APP, "--name", "Carnet", "--redirect-uri", "https://app.test/", "--resource-server"),
+            "to authenticate",
+        ),
         (("add", "/nowhere.json"), "/nowhere.json cannot be read: No such file"),
         (("add", *APP, "--logo", "logo.svg"), "logo.svg is no image"),
         (("invite", "--publisher", "<b>", "--scope", "patient/*.rs"), "--publisher has characters"),

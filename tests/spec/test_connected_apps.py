@@ -71,7 +71,7 @@ def test_what_an_app_may_do_is_said(connected: Connected) -> None:
     assert page.findtext(".//article//h3") == connected.launch.client.name
     facts = {fact.findtext("dt"): fact.findtext("dd") for fact in page.findall(".//article//dl/div")}
     assert facts["Consulter"] == (
-        "Résultats d’examens, Vaccinations, Habitudes de vie, Mesures, Groupe sanguin, Identité"
+        "Résultats d’examens · Vaccinations · Habitudes de vie · Mesures · Groupe sanguin · Identité"
     )
     assert facts["Ajouter"] == "Vaccinations"
     assert all(facts[name] for name in ("Autorisée le", "Dernier accès le", "Jusqu’au"))
@@ -219,7 +219,7 @@ def test_the_person_has_it_in_writing(launches: Launching, connected: Connected)
     message = Outbox(launches.database, launches.clock).latest(1)[0]
     assert message.to == "person@example.fr"
     assert message.subject == f"{connected.launch.client.name} est connectée au dossier de The person"
-    assert "– Consulter : Résultats d’examens, Vaccinations" in message.text
+    assert "– Consulter : Résultats d’examens · Vaccinations" in message.text
     assert f"{ISSUER}/apps" in message.text
     year = (launches.clock() + timedelta(days=365)).year
     assert str(year) in message.text

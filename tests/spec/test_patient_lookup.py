@@ -306,6 +306,47 @@ def test_found_and_opened(searching: Searching) -> None:
     assert searching.request.secret is False
 
 
+def consent(to: str, **changes: Any) -> dict[str, Any]:
+    """A permit of Anne-Marie Le Goff for whom the reference names."""
+    role = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "PRCP"}]}
+    return {
+        "resourceType": "Consent",
+        "id": "permit",
+        "status": "active",
+        "scope": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
+        },
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"reference": "Patient/anne"},
+        "policyRule": {"text": "CSP R1111-46"},
+        "provision": {"type": "permit", "actor": [{"role": role, "reference": {"reference": to}}]},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("to", "changes", "authorised"),
+    [
+        (None, {}, False),
+        ("Practitioner/helene.lemoine", {}, True),
+        ("Organization/370099027", {}, True),
+        ("Practitioner/somebody", {}, False),
+        ("Practitioner/helene.lemoine", {"status": "inactive"}, False),
+    ],
+)
+def test_whether_access_is_authorised(
+    searching: Searching, to: str | None, changes: dict[str, str], authorised: bool
+) -> None:
+    """DMP TD0.2: existence and conditions of access"""
+    caller = searching.practice.at.served().caller()
+    if to:
+        answer = caller("PUT", "Consent/permit", consent(to, **changes))
+        assert answer.status_code in (200, 201), answer.text
+    shown = searching.by_number(NUMBER).text
+    assert ("recueillez l’accord" not in shown) is authorised
+    caller("DELETE", "Consent/permit")
+
+
 @pytest.mark.parametrize("spelt", ["O'Brien-Petit", "o’brien petit", "O Brien Petit"])
 def test_names_with_marks(searching: Searching, spelt: str) -> None:
     born = f"{searching.practice.at.clock().year - 10}-03-04"
