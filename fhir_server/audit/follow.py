@@ -104,7 +104,7 @@ class Follower:
                 documents = []
         self._insert(documents)
         for page in {page.chain: page for page in pages}.values():
-            self._ledger.advance(page.chain, page.last, page.macs[-1], open=not _ends(page))
+            self._ledger.advance(page.chain, page.last, page.mac, open=not _ends(page))
         return len(pages)
 
     def _documents(self, page: Page) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ class Follower:
         for number, line in enumerate(page.records, page.first):
             try:
                 made = made_of(line)
-            except (KeyError, TypeError, ValueError):
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
                 log.error("ledger.changed", place=f"{page.chain}/{number}")  # whoever verifies is told the rest
                 continue
             for stored in made:
@@ -153,7 +153,8 @@ def read(line: bytes) -> dict[str, Any]:
 def sealed(document: dict[str, Any]) -> tuple[bytes, ...]:
     """What the MAC of an AuditEvent is over."""
     texts = (document.get("place"), document["_id"], document.get("owner"))
-    return (b"event", *(str(text).encode() for text in texts), bytes(document["body"]))
+    body = document.get("body")
+    return (b"event", *(str(text).encode() for text in texts), body if isinstance(body, bytes) else b"")
 
 
 def _bound(id: str, record: bytes, whole: bool) -> list[bytes]:
@@ -162,7 +163,7 @@ def _bound(id: str, record: bytes, whole: bool) -> list[bytes]:
 
 
 def _ends(page: Page) -> bool:
-    return "end" in read(page.records[-1])
+    return bool(page.records) and "end" in read(page.records[-1])
 
 
 class Background:
@@ -267,7 +268,7 @@ def anchor(ledger: Ledger) -> bytes:
     for head in ledger.heads():
         page = ledger.page_of(head.chain, LAST)
         if page:
-            heads[head.chain] = [page.last, page.macs[-1].hex()]
+            heads[head.chain] = [page.last, page.mac.hex()]
     at = ledger.clock().isoformat(timespec="milliseconds")
     said = {"at": at, "heads": heads, "key": ledger.key.name}
     return orjson.dumps({**said, "mac": ledger.key.mac(b"anchor", orjson.dumps(said)).hex()})

@@ -14,7 +14,7 @@ A ledger keeps records of its own affairs beside these: `begin`, `end` and `head
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -26,6 +26,7 @@ from fhir_server.storage.documents import Stored
 
 #: R4 valueset-audit-event-outcome: success, minor failure (the client's), serious failure (ours).
 SUCCESS, REFUSED, FAILED = "0", "4", "8"
+_KNOWN = {one.name for one in fields(Actor)}
 
 
 @dataclass
@@ -119,7 +120,7 @@ def _who(actor: Actor) -> orjson.Fragment:
 
 def actor_of(said: dict[str, Any] | None) -> Actor | None:
     """The actor of a record."""
-    return None if said is None else Actor(scopes=(), **said)
+    return None if said is None else Actor(scopes=(), **{name: said[name] for name in said.keys() & _KNOWN})
 
 
 def _text(value: str | None) -> str | None:

@@ -106,12 +106,16 @@ class _Walk:
         elif page.first < self._expected:
             yield f"{_places(self._chain, page.first, page.last)}: put in a place that is taken."
             return
-        if len(page.records) != len(page.macs) or any(len(mac) != len(NOTHING_BEFORE) for mac in page.macs):
+        if (
+            not page.records
+            or len(page.records) != len(page.macs)
+            or any(len(mac) != len(NOTHING_BEFORE) for mac in page.macs)
+        ):
             yield (
-                f"{_places(self._chain, page.first, page.first + max(len(page.records), len(page.macs)) - 1)}: "
+                f"{_places(self._chain, page.first, page.first + max(len(page.records), len(page.macs), 1) - 1)}: "
                 f"changed; {len(page.records)} records stand there with the MACs of {len(page.macs)}."
             )
-            self._before, self._expected = None, page.first + max(len(page.records), len(page.macs))
+            self._before, self._expected = None, page.first + max(len(page.records), len(page.macs), 1)
             return
         good = []
         for number, (line, mac) in enumerate(zip(page.records, page.macs, strict=True), page.first):
@@ -190,7 +194,7 @@ def _audit_events(ledger: Ledger, verified: Verified, advance: Advance) -> Itera
             advance(BATCH)
         verified.audit_events += 1
         if "mac" not in document:
-            if began is None or document["updated"] >= began:
+            if began is None or not isinstance(document.get("updated"), datetime) or document["updated"] >= began:
                 yield f"{TYPE}/{document['_id']}: it was not made of the ledger."
             else:
                 verified.of_before += 1
@@ -215,7 +219,7 @@ def _began(ledger: Ledger) -> datetime | None:
     """When the first chain began, by its own word."""
     for chain in ledger.names()[:1]:
         for page in ledger.pages(chain):
-            at = read(page.records[0]).get("at")
+            at = read(page.records[0]).get("at") if page.records else None
             return datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else None
     return None
 
@@ -242,6 +246,10 @@ def _places(chain: str, first: int, last: int) -> str:
 
 def _what(said: dict[str, Any]) -> str:
     """What a record says it is, to know it by."""
-    if "do" not in said or not isinstance(said.get("at"), int):
+    if "do" not in said:
         return ""
-    return f" ({said.get('id')}, {said['do']}, {instant(datetime.fromtimestamp(said['at'] / 1000, UTC))})"
+    try:
+        at = instant(datetime.fromtimestamp(said["at"] / 1000, UTC))
+    except (KeyError, OSError, OverflowError, TypeError, ValueError):
+        at = "at no time that there is"
+    return f" ({said.get('id')}, {said['do']}, {at})"

@@ -73,7 +73,7 @@ class Key:
 
     def is_mac(self, mac: bytes, *parts: bytes) -> bool:
         """Whether it is the HMAC of the parts."""
-        return hmac.compare_digest(bytes(mac), self.mac(*parts))
+        return isinstance(mac, bytes) and hmac.compare_digest(mac, self.mac(*parts))
 
 
 def keys_of(text: str) -> tuple[Key, ...]:
@@ -98,7 +98,12 @@ class Page:
     @property
     def last(self) -> int:
         """The number of its last record."""
-        return self.first + len(self.records) - 1
+        return self.first + max(len(self.records), 1) - 1
+
+    @property
+    def mac(self) -> bytes:
+        """The MAC of its last record."""
+        return self.macs[-1] if self.macs else b""
 
     def document(self) -> dict[str, Any]:
         """As it is kept."""
@@ -113,13 +118,18 @@ def page_id(chain: str, number: int) -> str:
 def read_page(document: Mapping[str, Any]) -> Page:
     """The page that a document holds, whatever became of it: there may be more records than MACs, or fewer."""
     chain, _, number = document["_id"].partition("/")
-    records, macs = bytes(document["records"]), bytes(document["macs"])
+    records, macs = _bytes(document.get("records")), _bytes(document.get("macs"))
     return Page(
         chain,
         int(number) if number.isdigit() else 0,
         tuple(records.split(b"\n")) if records else (),
         tuple(macs[at : at + MAC_BYTES] for at in range(0, len(macs), MAC_BYTES)),
     )
+
+
+def _bytes(value: Any) -> bytes:
+    """The bytes that a field holds; none where somebody has put something else there."""
+    return bytes(value) if isinstance(value, bytes) else b""
 
 
 @dataclass(frozen=True)
@@ -215,15 +225,15 @@ class Ledger:
     def leaves(self, limit: int = 0) -> list[tuple[str, bytes, bool]]:
         """(id, record, whether it is as it was written) of those that are not bound yet."""
         found = self._leaves.find().sort("_id", 1).limit(limit)
-        return [(leaf["_id"], bytes(leaf["record"]), self._is_whole(leaf)) for leaf in found]
+        return [(str(leaf["_id"]), _bytes(leaf.get("record")), self._is_whole(leaf)) for leaf in found]
 
     def drop_leaves(self, ids: Sequence[str]) -> None:
         """Forget leaves that have been bound."""
         self._leaves.delete_many({"_id": {"$in": list(ids)}})
 
     def _is_whole(self, leaf: Mapping[str, Any]) -> bool:
-        parts = (b"leaf", str(leaf["_id"]).encode(), bytes(leaf["record"]))
-        return any(key.is_mac(leaf["mac"], *parts) for key in self.keys.values())
+        parts = (b"leaf", str(leaf["_id"]).encode(), _bytes(leaf.get("record")))
+        return any(key.is_mac(leaf.get("mac", b""), *parts) for key in self.keys.values())
 
     # --- chains
 
@@ -256,7 +266,7 @@ class Ledger:
         """Every chain that is known, and whether its seal is good."""
         for document in self._chains.find().sort("_id", 1):
             head = _head(document)
-            seal = bytes(document.get("seal", b""))
+            seal = _bytes(document.get("seal"))
             yield head, any(hmac.compare_digest(seal, head.sealed(key)) for key in self.keys.values())
 
     def names(self) -> list[str]:
@@ -287,7 +297,11 @@ def _behind(chain: str, number: int) -> dict[str, Any]:
 
 def _head(document: Mapping[str, Any]) -> Head:
     return Head(
-        document["_id"], document["through"], bytes(document["mac"]), document.get("open") is True, document.get("at")
+        document["_id"],
+        document["through"] if isinstance(document.get("through"), int) else 0,
+        _bytes(document.get("mac")),
+        document.get("open") is True,
+        document.get("at"),
     )
 
 
@@ -370,7 +384,7 @@ class Chain:
         return Page(chain, self._number + 1, tuple(records), tuple(macs))
 
     def _stands(self, page: Page) -> None:
-        self._number, self._mac = page.last, page.macs[-1]
+        self._number, self._mac = page.last, page.mac
 
 
 def _parts(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

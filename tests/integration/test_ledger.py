@@ -246,7 +246,33 @@ def an_audit_event_forged(ledger: Ledger, one: str, other: str) -> str:
     return "AuditEvent/forged: it was not made of the ledger"
 
 
+def a_page_made_unreadable(ledger: Ledger, one: str, other: str) -> str:
+    ledger.database["_ledger"].update_one(
+        {"_id": f"{one}/000000000005"}, {"$set": {"records": 5}, "$unset": {"macs": 1}}
+    )
+    return f"{one}/5: changed; 0 records stand there"
+
+
+def a_record_made_unreadable(ledger: Ledger, one: str, other: str) -> str:
+    def change(records: list[bytes], macs: list[bytes]) -> None:
+        records[1] = b'{"do": 1, "at": 1e400, "on": ['
+
+    _rewritten(ledger, f"{one}/000000000005", change)
+    return f"{one}/6: changed"
+
+
+def an_audit_event_made_unreadable(ledger: Ledger, one: str, other: str) -> str:
+    found = ledger.database["AuditEvent"].find_one_and_update(
+        {"place": f"{one}/6"}, {"$unset": {"body": 1, "place": 1, "updated": 1}}
+    )
+    assert found
+    return f"AuditEvent/{found['_id']}: changed"
+
+
 TAMPERINGS = (
+    a_page_made_unreadable,
+    a_record_made_unreadable,
+    an_audit_event_made_unreadable,
     changed,
     changed_with_a_mac_of_another_key,
     one_record_removed,
@@ -315,6 +341,25 @@ def test_a_leaf_that_is_changed_before_it_is_bound_is_named(ledger: Ledger) -> N
     Follower(recorder).bring_up()
     assert ledger.leaves() == []
     assert [fault for fault in faults(ledger) if "changed before it was bound" in fault and record.id in fault] != []
+
+
+def test_what_is_made_unreadable_keeps_nobody_from_the_rest(ledger: Ledger) -> None:
+    """Before AuditEvents were made of it: those of all other records are there, and verify names it"""
+    recorder = Recorder(ledger)
+    for number in range(5):
+        recorder.record(note(number), note(f"{number}-too"))
+    pages = ledger.database["_ledger"]
+    first, second, third, *_ = (page["_id"] for page in pages.find().sort("_id", 1))
+    pages.update_one({"_id": first}, {"$set": {"records": b'{"do": "read", "on": 5}\n{"do'}})
+    pages.update_one({"_id": second}, {"$set": {"records": None, "macs": "none"}})
+    pages.update_one({"_id": third}, {"$set": {"records": b""}})
+    Follower(recorder).bring_up()
+    asked = Counter(asked_of(found) for found in audit_events(ledger))
+    assert asked == Counter(f"GET /Patient/{name}" for number in (3, 4) for name in (number, f"{number}-too"))
+    recorder.record(note("later"))
+    Follower(recorder).bring_up()
+    assert len(audit_events(ledger)) == 5
+    assert len(faults(ledger)) >= 3
 
 
 def test_keys_of_earlier_days_still_verify(ledger: Ledger) -> None:
