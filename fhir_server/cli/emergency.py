@@ -11,6 +11,7 @@ from rich.table import Table
 from fhir_server import app
 from fhir_server.accounts import kept as accounts
 from fhir_server.cli.arguments import add_data_dir, prepared
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import Settings
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.smart.emergencies import Access, Emergencies
@@ -34,7 +35,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Do what the verb says.  Raises BadRequest, NotFound, Conflict."""
     with prepared(arguments, settings) as client:
-        around = app.surroundings(client, settings, app.base_of(client, settings))
+        around = app.surroundings(client, with_audit_key(arguments, settings), app.base_of(client, settings))
         people = accounts.kept(around.store.database, settings, clock=app.now)
         arguments.work(arguments, app.emergencies_of(around, settings, people))
 

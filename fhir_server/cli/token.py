@@ -9,20 +9,23 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from pymongo import MongoClient
+
 from fhir_server import app, audit
 from fhir_server.access import Actor, emergency
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.access.emergency import EMERGENCIES
 from fhir_server.accounts import kept as accounts
-from fhir_server.audit import Recorder, Trail
+from fhir_server.audit import Trail
 from fhir_server.cli.arguments import add_data_dir, prepared
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import Settings
 from fhir_server.fhir.outcome import BadRequest
+from fhir_server.repository import Surroundings
 from fhir_server.smart import authorization
 from fhir_server.smart.directory import Directory
 from fhir_server.smart.emergencies import LONGEST, NotOpened
 from fhir_server.smart.tokens import Tokens
-from fhir_server.storage.store import Store
 
 LONGEST_SECONDS = 365 * 24 * 3600
 DEFAULT_SECONDS = 3600
@@ -33,7 +36,10 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("token", help="print one access token", description=__doc__)
     parser.add_argument("--scope", required=True, help='SMART scopes, such as "patient/*.rs"')
     parser.add_argument(
-        "--patient", type=_id_of("Patient"), metavar="ID", help="whose token it is, or whose record in an emergency"
+        "--patient",
+        type=_id_of("Patient"),
+        metavar="ID",
+        help="the patient whose token it is, or whom a professional has before them",
     )
     parser.add_argument(
         "--practitioner", type=_id_of("Practitioner"), metavar="ID", help="the professional whose token it is"
@@ -66,13 +72,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
         return
     actor = _actor(arguments)
     with prepared(arguments, settings) as client:
-        store = Store(client, settings.mongodb_database)
+        around = _surroundings(client, arguments, settings)
         for type, id in (("Patient", arguments.patient), ("Practitioner", arguments.practitioner)):
-            if id and store.read(type, id) is None:
+            if id and around.store.read(type, id) is None:
                 raise BadRequest(f"{type}/{id} is not known.")
-        trail = Trail("token", "CLI", "fhir-server token", f"scope={arguments.scope}")
+        if actor.practitioner:
+            actor = replace(_professional(around, actor.practitioner), scopes=actor.scopes, patient=actor.patient)
         record = audit.event(
-            trail,
+            Trail("token", "CLI", "fhir-server token", f"scope={arguments.scope}"),
             actor,
             id=app.new_id(),
             now=app.now(),
@@ -80,9 +87,21 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
             versions={},
             description=getpass.getuser(),
         )
-        Recorder(store.database).record(record)
+        around.recorder.record(record)
         lifetime = timedelta(seconds=DEFAULT_SECONDS if arguments.ttl is None else arguments.ttl)
-        print(Tokens(store.database, app.now).issue(actor, arguments.scope, lifetime))
+        print(Tokens(around.store.database, app.now).issue(actor, arguments.scope, lifetime))
+
+
+def _surroundings(client: MongoClient, arguments: argparse.Namespace, settings: Settings) -> Surroundings:
+    return app.surroundings(client, with_audit_key(arguments, settings), app.base_of(client, settings))
+
+
+def _professional(around: Surroundings, id: str) -> Actor:
+    """The professional as the directory has them.  Raises BadRequest."""
+    known = Directory(around).professional(id)
+    if known is None:
+        raise BadRequest(f"Practitioner/{id} is not known.")
+    return known
 
 
 def _print_emergency(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -96,14 +115,12 @@ def _print_emergency(arguments: argparse.Namespace, settings: Settings) -> None:
         raise BadRequest("An emergency is of one professional in one record: --practitioner and --patient.")
     code, reason = _reason(arguments)
     with prepared(arguments, settings) as client:
-        around = app.surroundings(client, settings, app.base_of(client, settings))
+        around = _surroundings(client, arguments, settings)
         opening = app.emergencies_of(around, settings, accounts.kept(around.store.database, settings, clock=app.now))
         lifetime = opening.lifetime if arguments.ttl is None else timedelta(seconds=arguments.ttl)
         if not timedelta() < lifetime <= LONGEST:
             raise BadRequest(f"--ttl {arguments.ttl}: an emergency access lasts from one second to 3600.")
-        known = Directory(around).professional(arguments.practitioner)
-        if known is None:
-            raise BadRequest(f"Practitioner/{arguments.practitioner} is not known.")
+        known = _professional(around, arguments.practitioner)
         actor = replace(
             known, scopes=smart_scopes.parse(scope), patient=arguments.patient, mode=arguments.mode, reason=reason
         )
@@ -149,13 +166,15 @@ def _actor(arguments: argparse.Namespace) -> Actor:
         raise BadRequest("A user/ scope needs --patient or --practitioner.")
     if any(scope.context == "system" for scope in scopes) and (arguments.patient or arguments.practitioner):
         raise BadRequest("A system/ scope is the operator's: leave out --patient and --practitioner.")
-    if arguments.patient and arguments.practitioner:
-        raise BadRequest("--patient or --practitioner: the token is of one of them.")
     if arguments.ttl is not None and not 0 < arguments.ttl <= LONGEST_SECONDS:
         raise BadRequest(f"--ttl {arguments.ttl}: a token lives from one second to a year, {LONGEST_SECONDS} seconds.")
     if arguments.practitioner:
         return Actor(
-            "professional", f"Practitioner/{arguments.practitioner}", scopes, practitioner=arguments.practitioner
+            "professional",
+            f"Practitioner/{arguments.practitioner}",
+            scopes,
+            patient=arguments.patient,
+            practitioner=arguments.practitioner,
         )
     if arguments.patient:
         return Actor("patient", f"Patient/{arguments.patient}", scopes, patient=arguments.patient)

@@ -23,12 +23,13 @@ from fhir_server.access import Actor
 from fhir_server.access.actor import Relation
 from fhir_server.access.emergency import Refusal, stated
 from fhir_server.access.scopes import parse
+from fhir_server.accounts.account import Profile
 from fhir_server.smart import asked as scopes_asked
 from fhir_server.smart import offer as offers
 from fhir_server.smart.clients import Client, Clients
 from fhir_server.smart.codes import Codes
 from fhir_server.smart.grants import Grant, Grants, new_grant_id
-from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds
+from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds, actor_of
 from fhir_server.smart.launches import Launches
 from fhir_server.smart.requests import AuthorizationRequest, Parameters, Requests
 from fhir_server.smart.sessions import Session
@@ -81,19 +82,6 @@ class _Fault(Exception):
         super().__init__(error)
         self.error = error
         self.description = description
-
-
-class ProfileLike(Protocol):
-    """A record that an account may open, as `accounts` has it."""
-
-    @property
-    def resource(self) -> str: ...
-    @property
-    def patient(self) -> str: ...
-    @property
-    def relation(self) -> Relation: ...
-    @property
-    def display(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -149,7 +137,7 @@ class Authorization:
     codes: Codes
     grants: Grants
     launches: Launches
-    profiles: Callable[[str], Iterable[ProfileLike]]
+    profiles: Callable[[str], Iterable[Profile]]
     constrain: scopes_asked.Constrain
     emergencies: Emergencies
     record: Record
@@ -235,6 +223,8 @@ class Authorization:
             relation=relation,
             person=person,
             secret=secret and subject.kind == "professional" and request.mode == "normal",
+            reason=None,
+            purpose=None,
             chosen_by=subject.sub,
             encounter=request.encounter if request.patient == patient_id else None,
             encounter_asked=request.encounter_asked and request.patient == patient_id,
@@ -351,12 +341,12 @@ class Authorization:
     def _is_fresh(self, request: AuthorizationRequest, auth_time: datetime) -> bool:
         """Whether who is signed in did so as late as the client, or the access mode, asks for."""
         # The time of a sign-in is known to the second to some, to the millisecond here.
-        anew = bool({"login", "select_account"} & set(request.prompt))
-        if anew and auth_time < request.created_at.replace(microsecond=0):
+        began = request.created_at.replace(microsecond=0)
+        if {"login", "select_account"} & set(request.prompt) and auth_time < began:
             return False
         if request.mode != "normal" and auth_time + EMERGENCY_FRESH < self.clock():
             return False
-        return request.max_age is None or auth_time + timedelta(seconds=request.max_age) >= self.clock()
+        return request.max_age is None or auth_time + timedelta(seconds=request.max_age) >= began
 
     def _wants_patient(self, request: AuthorizationRequest, subject: Subject) -> bool:
         if request.mode != "normal" or scopes_asked.needs_patient(request.scope):
@@ -434,8 +424,7 @@ class Authorization:
             until = now + self.emergencies.lifetime
         grounds = self._grounds(taken, session, subject, scope=scope, grant=grant, until=until)
         code = self.codes.issue(grounds, redirect_uri=taken.redirect_uri, code_challenge=taken.code_challenge)
-        whose: dict[str, Any] = {"subject": subject} if grant else {"actor": self._actor(taken, subject)}
-        self.record("grant", client_id=taken.client_id, patient=taken.patient, description=scope, **whose)
+        self.record("grant", actor=actor_of(grounds), patient=taken.patient, description=scope)
         return self._answer(taken.redirect_uri, {"code": code, "state": taken.state})
 
     def _grounds(
@@ -525,7 +514,7 @@ class Authorization:
             raise AuthorizationError("request", 400)
         return session.subject
 
-    def _profile(self, subject: Subject, patient_id: str | None) -> ProfileLike | None:
+    def _profile(self, subject: Subject, patient_id: str | None) -> Profile | None:
         if subject.account is None:
             return None
         return next((one for one in self.profiles(subject.account) if one.patient == patient_id), None)

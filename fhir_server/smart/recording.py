@@ -13,9 +13,9 @@ from flask import has_request_context, request
 
 from fhir_server import audit
 from fhir_server.access import Actor
-from fhir_server.audit import Recorder, Trail
+from fhir_server.audit import Record, Recorder, Trail
 from fhir_server.smart.subject import Subject
-from fhir_server.storage.documents import Stored
+from fhir_server.storage.ledger import LEAVES
 from fhir_server.storage.store import Unit
 
 
@@ -59,7 +59,8 @@ class Recording:
         self, unit: Unit, interaction: str, *, actor: Actor, patient: str | None = None, description: str | None = None
     ) -> None:
         """Record the interaction as a part of a transaction: it is recorded if that happens, and only then."""
-        unit.insert(self._event(interaction, actor=actor, patient=patient, description=description))
+        event = self._event(interaction, actor=actor, patient=patient, description=description)
+        unit.insert(LEAVES, self.recorder.leaf(event))
 
     def _event(
         self,
@@ -71,7 +72,7 @@ class Recording:
         patient: str | None,
         description: str | None,
         refused: bool = False,
-    ) -> Stored:
+    ) -> Record:
         if actor is None and subject is not None:
             actor = Actor(
                 kind=subject.kind,

@@ -26,7 +26,7 @@ from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.access.scopes import Scope
 from fhir_server.fhir.outcome import Unauthorized
-from fhir_server.storage.store import Ahead, Brought, answering
+from fhir_server.storage.store import SERVED_OPTIONS, Ahead, Brought, answering
 
 COLLECTION = "_tokens"
 #: Bytes of randomness in a token.
@@ -93,6 +93,7 @@ class Tokens:
         emergency: Opening = nothing_opened,
     ):
         self._tokens = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
+        self._plainly = database[COLLECTION].with_options(codec_options=SERVED_OPTIONS)
         self._clock = clock
         self._base = base
         self._stands = stands
@@ -153,7 +154,7 @@ class Tokens:
             if actor.mode == "normal":
                 write(None)
             else:
-                self._emergency(_actor(kept), kept, write)
+                self._emergency(holder_of(kept), kept, write)
         if not self._stands(kept):
             self.end(_id=kept["_id"])
             raise NotIssued
@@ -204,7 +205,7 @@ class Tokens:
                 "The access token is not known, or has expired; get a new one.",
                 headers={"WWW-Authenticate": 'Bearer realm="fhir-server", error="invalid_token"'},
             )
-        actor = _actor(kept)
+        actor = holder_of(kept)
         if actor != guess:
             if len(self._seen) >= SEEN:
                 self._seen.clear()
@@ -215,10 +216,11 @@ class Tokens:
     def _found(self, hash: str, ahead: Ahead | None) -> list[dict[str, Any]]:
         """The token, if there is one, and behind it what is looked up along with it."""
         if ahead is None:
-            kept = self._tokens.find_one({"_id": hash})
+            kept = self._plainly.find_one({"_id": hash})
             return [kept] if kept else []
+        tokens = self._tokens if ahead.by_key else self._plainly
         with ahead.watching():
-            return list(self._tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
+            return list(tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
 
     def _lives(self, kept: Mapping[str, Any]) -> bool:
         if kept["expires_at"] <= self._clock() or kept.get("status", LIVE) != LIVE:
@@ -226,7 +228,8 @@ class Tokens:
         return self._base is None or kept.get("audience", self._base) == self._base
 
 
-def _actor(kept: Mapping[str, Any]) -> Actor:
+def holder_of(kept: Mapping[str, Any]) -> Actor:
+    """Who holds the token of which this is kept."""
     return Actor(
         kind=kept["kind"],
         name=kept["name"],

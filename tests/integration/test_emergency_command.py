@@ -23,8 +23,11 @@ WHY = ("--reason", "life-threat: Arrêt cardiaque")
 
 
 @pytest.fixture
-def command(launches: Launching, mongodb_uri: str, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(
+    launches: Launching, mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> Command:
     """What `fhir-server` with these words prints."""
+    home = tmp_path_factory.getbasetemp() / "emergency-command"
     settings = Settings(mongodb_uri=mongodb_uri, mongodb_database=launches.name)
 
     def typed(*words: object) -> str:
@@ -32,7 +35,7 @@ def command(launches: Launching, mongodb_uri: str, capsys: pytest.CaptureFixture
         commands = parser.add_subparsers()
         for each in (emergency, token):
             each.add_to(commands)
-        arguments = parser.parse_args([*map(str, words)])
+        arguments = parser.parse_args([*map(str, words), "--data-dir", str(home)])
         capsys.readouterr()
         arguments.run(arguments, settings)
         return capsys.readouterr().out.strip()

@@ -80,7 +80,7 @@ def test_a_data_dir_that_is_a_file(tmp_path: Path) -> None:
 
 def test_a_setting_that_is_not_known(tmp_path: Path) -> None:
     said = refusal(*SERVE, free_port(), "--data-dir", tmp_path / "data", mongo_uri="mongodb://db")
-    assert said.startswith("Unknown setting FHIR_SERVER_MONGO_URI; known: FHIR_SERVER_BASE_URL, ")
+    assert said.startswith("Unknown setting FHIR_SERVER_MONGO_URI; known: FHIR_SERVER_AUDIT_ANCHORS, ")
     assert "FHIR_SERVER_MONGODB_URI" in said
 
 
@@ -105,6 +105,19 @@ def test_a_setting_with_a_bad_value(tmp_path: Path, setting: str, value: str) ->
         (("--scope", "system/*.rs", "--patient", "nobody"), "A system/ scope is the operator's"),
         (("--scope", "patient/*.rs"), "A patient/ scope needs --patient."),
         (("--scope", "patient/*.rs", "--patient", "nobody"), "Patient/nobody is not known."),
+        (
+            ("--scope", "user/*.rs", "--practitioner", "d", "--mode", "bris_de_glace", "--reason", "x"),
+            "--mode bris_de_glace needs --practitioner and --patient",
+        ),
+        (
+            ("--scope", "user/*.rs", "--practitioner", "d", "--patient", "p", "--mode", "centre_15", "--reason", " "),
+            "--mode centre_15 needs --reason",
+        ),
+        (
+            ("--scope", "user/*.rs", "--practitioner", "d", "--patient", "p", "--mode", "centre_15", "--reason", "x")
+            + ("--ttl", "3601"),
+            "--ttl 3601: an emergency lasts an hour at most.",
+        ),
     ],
 )
 def test_a_token_that_cannot_be(server: Server, arguments: tuple[str, ...], said: str) -> None:

@@ -350,8 +350,12 @@ def test_a_sign_in_is_as_fresh_as_the_client_asks(launches: Launching) -> None:
         assert _steps(launches, session=session, max_age="60") == "sign-in"
         assert _steps(launches, session=session, max_age="0") == "sign-in"
         assert _steps(launches, session=session, max_age="600") == "consent"
+        late = launches.launch(launches.register(), session, max_age="0")
+        request = late.asked()
         again = launches.kept.sessions.rotate(session, auth_time=launches.clock())[1]
         assert _steps(launches, session=again, max_age="60") == "consent"
+        # Whoever has signed in for this request need not do so twice.
+        assert launches.smart.authorization.step(request, again) == "consent"
         launches.clock.ahead = timedelta(minutes=6)
         assert _steps(launches, session=doctor, client=software) == "sign-in"
     finally:
@@ -447,6 +451,10 @@ class TestEmergency:
             authorization.grant(request, launch.session, frozenset())
         with pytest.raises(AuthorizationError):
             authorization.declare_emergency(request, launch.session, "life-threat", "  ")
+        request = authorization.declare_emergency(request, launch.session, "cannot-consent", "unconscious")
+        again = authorization.choose_patient(request, launch.session, "another")
+        assert authorization.step(again, launch.session) == "emergency"
+        request = authorization.choose_patient(again, launch.session, patient, display="Someone")
         request = authorization.declare_emergency(request, launch.session, "cannot-consent", "unconscious")
         assert authorization.step(request, launch.session) is None
         with launches.app.test_request_context():
