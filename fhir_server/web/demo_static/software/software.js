@@ -16,7 +16,8 @@ const PROFILE = {
   Immunization: ["-date", ({ vaccineCode, occurrenceDateTime }) => [called(vaccineCode), occurrenceDateTime?.slice(0, 4)]],
 };
 const here = new URL("./", location.href).href;
-const mode = () => ["bris_de_glace", "centre_15"].find((name) => session().scope.split(" ").includes(`__${name}`)) ?? "normal";
+/** The server says in which mode the record is open; what was asked for says nothing. */
+const mode = () => session().__mode ?? "normal";
 
 function start() {
   const { iss, software, professionals } = settings;
@@ -76,7 +77,8 @@ function banner(person) {
   at("ins").textContent = ins ? say("ins", { value: ins.value.replace(/^(.)(..)(..)(..)(...)(...)/, "$1 $2 $3 $4 $5 $6 ") }) : "";
   at("banner").dataset.mode = mode();
   at("mode").textContent = words[mode()];
-  at("banner").hidden = session().need_patient_banner === false; // then somebody else shows who the patient is
+  // Somebody else may show who the patient is; an emergency has to be seen here all the time.
+  at("banner").hidden = mode() === "normal" && session().need_patient_banner === false;
   tick();
   setInterval(tick, 1000);
 }
