@@ -393,7 +393,14 @@ def _people(
         web_emergency.blueprint(smart.authorization, sessions, base_url=base_url, lifetime=smart.emergencies.lifetime)
     )
     app.register_blueprint(
-        account.blueprint(sessions, people.accounts, base_url=base_url, zone=around.zone, record=smart.record)
+        account.blueprint(
+            sessions,
+            people.accounts,
+            base_url=base_url,
+            zone=around.zone,
+            record=smart.record,
+            emergencies=smart.emergencies.of_patient,
+        )
     )
     if people.delivery:
         people.delivery.start()

@@ -209,7 +209,14 @@ def test_a_reason_is_a_code_and_words(launches: Launching, form: dict[str, str],
 def test_the_law_stands_before_the_button(launches: Launching) -> None:
     """Homologation DMP EX_0.2-1050: an explicit act; who it is, whose record, what follows"""
     path, page = doctor(launches).page(patient(launches))
-    for said in ("L. 1111-17", "Anne Le Goff", "Dr Urgence", "lecture seule", "médecin traitant", "30 minutes"):
+    for said in (
+        "L.\u00a01111\u201117",
+        "Anne Le Goff",
+        "Dr Urgence",
+        "lecture seule",
+        "médecin traitant",
+        "30 minutes",
+    ):
         assert said in page.text
         assert page.text.index(said) < page.text.index("<button")
     assert "no-store" in page.headers["Cache-Control"]
@@ -481,6 +488,17 @@ def test_all_that_belongs_to_it_is_kept_at_once(launches: Launching) -> None:
     assert WHY not in message["text"] + message["subject"]
     assert {"whom": "holder", "channel": "email", "message": message["_id"]} in [dict(one) for one in access.notices]
     assert emergencies(launches).of_patient(record) == (access,)
+
+
+def test_the_holder_sees_it_on_signing_in(launches: Launching) -> None:
+    """B5: on top of the own page, with the words that the professional typed"""
+    record = patient(launches)
+    account = launches.person(record)
+    doctor(launches, name="Dr Yann Kervella").opens(record, text="Chute <b>dans</b> l'escalier")
+    page = browser(launches, account).get("/account")
+    assert "Dr Yann Kervella a ouvert le dossier de The person (Bris de glace)." in page.text
+    assert "Chute &lt;b&gt;dans&lt;/b&gt;" in page.text
+    assert "Kervella" not in browser(launches, launches.person()).get("/account").text
 
 
 def test_what_cannot_be_told_is_not_opened(launches: Launching, monkeypatch: pytest.MonkeyPatch) -> None:

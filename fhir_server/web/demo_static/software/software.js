@@ -15,6 +15,8 @@ const PROFILE = {
   MedicationStatement: ["-effective", ({ medicationCodeableConcept, dosage }) => [called(medicationCodeableConcept), dosage?.[0]?.text]],
   Immunization: ["-date", ({ vaccineCode, occurrenceDateTime }) => [called(vaccineCode), occurrenceDateTime?.slice(0, 4)]],
 };
+/** What an emergency opens of these, if the patient has not added to it. */
+const OPENED = ["Immunization"];
 const here = new URL("./", location.href).href;
 /** The server says in which mode the record is open; what was asked for says nothing. */
 const mode = () => session().__mode ?? "normal";
@@ -97,6 +99,11 @@ async function who() {
   at("user").textContent = nameOf(person);
 }
 
+/** What to say where nothing was found: in an emergency, that it may be there all the same. */
+function absent(type) {
+  return mode() !== "normal" && !OPENED.includes(type) ? words.not_opened : words.nothing;
+}
+
 function note(id, items) {
   at(`no-${id}`).textContent = items ? words.nothing : words.not_allowed;
   at(`no-${id}`).hidden = Boolean(items?.length);
@@ -121,7 +128,7 @@ function section(type, items) {
     element("h3", {}, words[type]),
     lines.length
       ? element("ul", {}, ...lines.map(([what, more]) => element("li", {}, what, more ? element("small", {}, more) : null)))
-      : element("p", { class: "hint" }, items ? words.nothing : words.not_allowed),
+      : element("p", { class: "hint" }, items ? absent(type) : words.not_allowed),
   ];
 }
 
