@@ -28,6 +28,7 @@ def context(browser: Browser, said: list[str]) -> Iterator[BrowserContext]:
         if message.type in ("error", "warning"):
             said.append(message.text)
 
+    expect.set_options(timeout=20_000)
     opened = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
     opened.on("console", note)
     opened.on("weberror", lambda error: said.append(str(error.error)))
