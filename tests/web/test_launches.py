@@ -100,6 +100,17 @@ def test_a_standalone_launch_to_its_end(context: BrowserContext, demonstration: 
     second = _token(page)
     assert second != first
 
+    # A page that opens at the end of the token makes many calls at once, and one of them renews it.
+    page.evaluate("""() => {
+        const held = JSON.parse(sessionStorage.getItem("smart/demo/app/"));
+        sessionStorage.setItem("smart/demo/app/", JSON.stringify({ ...held, until: 0 }));
+    }""")
+    page.reload()
+    expect(measures.filter(has_text="Poids")).to_be_visible()
+    second = _token(page)
+    renewals = page.locator("#journal li", has_text="/oauth/token")
+    expect(renewals).to_have_count(3)  # for the code, for the button, and now
+
     page.get_by_role("button", name="Se déconnecter et rendre l'accès").click()
     expect(page.get_by_role("button", name="Connecter mon dossier")).to_be_visible()
     assert page.evaluate("sessionStorage.getItem('smart/demo/app/')") is None
