@@ -25,7 +25,8 @@ class Notices:
 
     def connected(self, subject: Subject, client: Client, grant: Grant, display: str | None) -> None:
         """The person allowed the app what the grant says."""
-        self._send("app_connected", subject, client, grant, display)
+        message = "app_connected" if grant.lasting_until else "app_connected_once"
+        self._send(message, subject, client, grant, display)
 
     def withdrawn(self, subject: Subject, client: Client, grant: Grant, display: str | None) -> None:
         """The person took back all, or a part: then the grant is what is left."""
@@ -61,7 +62,7 @@ class Notices:
             publisher=client.publisher,
             record=display or account.name,
             what="\n".join(f"– {verb} : {' · '.join(labels)}" for verb, labels in lines.summary(rows, spoken)),
-            until=day(grant.lasting_until, spoken) if grant.lasting_until else "—",
+            until=day(grant.lasting_until, spoken) if grant.lasting_until else "",
             url=self.page,
         )
         self.outbox.put("email", account.destination("email"), title, text)

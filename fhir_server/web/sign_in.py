@@ -188,11 +188,11 @@ class _Steps:
             secret, session = self._in.sessions.rotate(session, account=account.id)
         except Ended:
             return self._stale()
+        onward = go(address_of(CODE))
         try:
             self._send(account, session, None)
         except Wait:
-            """The page of the code says for how long."""
-        onward = go(address_of(CODE))
+            onward = go(address_of(CODE, late="1"))
         self._in.cookie.write(onward, secret)
         return onward
 
@@ -227,7 +227,8 @@ class _Steps:
         session, account = self._half()
         if session is None or account is None:
             return go(address_of(SIGN_IN))
-        return self._code_page(session, account)
+        late = "late" in request.args and self._in.codes.sent(session.id, "sign-in") is None
+        return self._code_page(session, account, _said("sign-in-code")["many"] if late else None)
 
     def take_code(self) -> AnyResponse:
         """Signed in, if these are the digits."""
