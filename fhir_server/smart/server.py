@@ -272,6 +272,7 @@ class AuthorizationServer(FlaskAuthorizationServer):
         self.issuer = issuing
         self.codes = kept.codes
         self.families = kept.families
+        self.find_client = kept.clients.find
         for grant in (CodeGrant, RefreshGrant, BackendGrant):
             self.register_grant(grant)
 

@@ -10,8 +10,9 @@ A decision about a professional reads those of the patients who are asked about,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
+from functools import partial
 from typing import Any
 
 from pymongo import ReplaceOne
@@ -31,6 +32,8 @@ from fhir_server.storage.store import Ahead, Store, Unit, answering
 SOURCES = frozenset({"Patient", "Consent", "CareTeam"})
 #: So many Consents and CareTeams of one patient are read.
 MOST_STATEMENTS = 5_000
+#: So many patients' are written anew in one transaction.
+AT_ONCE = 200
 #: Who is addressed in a record, by these parameters.
 _ADDRESSING = (("Communication", "recipient"), ("Appointment", "actor"), ("Task", "owner"), ("Task", "requester"))
 
@@ -119,6 +122,24 @@ def rewrite(unit: Unit, patients: Sequence[str], *, base: str, zone: tzinfo) -> 
         changes.append(ReplaceOne({"_id": patient}, document, upsert=True))
     unit.collection(CHOICES).bulk_write(changes, session=unit.session)
     unit.wrote = True
+
+
+def rewrite_all(store: Store, *, base: str, zone: tzinfo, stopped: Callable[[], bool] = lambda: False) -> bool:
+    """Write anew the choices of every patient, as after an update of the server; False if it was stopped meanwhile."""
+    last = ""
+    while not stopped():
+        with answering():
+            found = store.collection("Patient").find({"_id": {"$gt": last}}, {"_id": 1}).sort("_id", 1).limit(AT_ONCE)
+            ids = [document["_id"] for document in found]
+        if not ids:
+            return True
+        store.run(partial(_rewrite_some, ids, base, zone))
+        last = ids[-1]
+    return False
+
+
+def _rewrite_some(ids: Sequence[str], base: str, zone: tzinfo, unit: Unit) -> None:
+    rewrite(unit, ids, base=base, zone=zone)
 
 
 def patients_of(stored: Stored) -> set[str]:
