@@ -364,6 +364,7 @@ def test_the_depositor_patches_metadata_and_nothing_else(record: Record) -> None
         assert caller("PATCH", kept, change, Content_Type=JSON_PATCH).status_code == status, change
         assert other("PATCH", kept, change, Content_Type=JSON_PATCH).status_code == 404
     assert caller("PUT", kept, caller.get(kept)).status_code == 405
+    assert caller("DELETE", kept).status_code == 405
 
 
 def test_a_deposit_stays_in_its_record(record: Record) -> None:
