@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ from benchmarks.processes import BIN, Running
 from benchmarks.report import Failed, Measured, Pair, Plain, Result
 from benchmarks.validate import microseconds
 from fhir_server.storage.connection import StartError, open_database
+from fhir_server.storage.ledger import Ledger, keys_of
 from fhir_server.validation.structure import faults
 
 SERVER_DATABASE = "fhir_bench"
@@ -44,6 +46,7 @@ MEMORY_LIMIT_MB = 200.0
 VALIDATE_LIMIT_MS = 1.0
 GROWTH_LIMIT = 1.5
 LOAD_GOAL = 0.3
+SETTLE_LIMIT_SECONDS, SETTLE_PAUSE_SECONDS = 60.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -262,10 +265,19 @@ class Bench:
 
     def _pair(self, server: Running, bare: Running, calls: list[Call], *, ceiling_first: bool) -> Pair:
         if ceiling_first:
+            self._settle()
             figures = self._drive(bare, calls)
             return Pair(self._drive(server, calls), figures)
         figures = self._drive(server, calls)
+        self._settle()
         return Pair(figures, self._drive(bare, calls))
+
+    def _settle(self) -> None:
+        """Wait until the server has made AuditEvents of what it has recorded, or that would slow the ceiling down."""
+        ledger = Ledger(self._mongodb()[SERVER_DATABASE], keys_of(""), lambda: datetime.now(UTC))
+        until = time.monotonic() + SETTLE_LIMIT_SECONDS
+        while (ledger.waiting(ledger.heads(), 1) or ledger.leaves(1)) and time.monotonic() < until:
+            time.sleep(SETTLE_PAUSE_SECONDS)
 
     def _drive(self, side: Running, calls: list[Call], *, seconds: float | None = None) -> Figures:
         length = seconds or self._plan.seconds

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 PREFIX = "FHIR_SERVER_"
+#: A key of fewer characters could be guessed.
+LEAST_KEY = 32
 
 
 class ConfigError(Exception):
@@ -19,12 +21,13 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of the settings table."""
+    """A row of the settings table.  secret: no message repeats its value."""
 
     name: str
     read: Callable[[str], Any]
     default: Any
     help: str
+    secret: bool = False
 
     @property
     def variable(self) -> str:
@@ -56,6 +59,12 @@ def _url(text: str) -> str:
     if parts.path.rstrip("/").endswith("/fhir"):
         raise ValueError("leave out `/fhir`, which the server adds")
     return text.rstrip("/")
+
+
+def _key(text: str) -> str:
+    if any(len(line.strip()) < LEAST_KEY for line in text.strip().splitlines() or [""]):
+        raise ValueError(f"expected {LEAST_KEY} characters or more")
+    return text
 
 
 def _zone(text: str) -> str:
@@ -105,6 +114,7 @@ SETTINGS = (
         str,
         None,
         "MongoDB to use as given (replica set or sharded); without it, one under the data dir.",
+        secret=True,
     ),
     Setting("mongodb_database", _database, "fhir", "Name of the database."),
     Setting(
@@ -126,6 +136,15 @@ SETTINGS = (
     ),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
+    Setting(
+        "audit_key",
+        _key,
+        None,
+        "Key of the record of accesses; without it, that of a file in the data dir.",
+        secret=True,
+    ),
+    Setting("audit_key_file", Path, None, "File that holds this key; on further lines, those of earlier days."),
+    Setting("audit_anchors", Path, None, "File that the heads of the record of accesses are appended to."),
     Setting("brand_name", str, "fhir-server", "What apps call this record where people choose one."),
     Setting("brand_website", _url, None, "The website behind that name; default the base URL."),
     Setting(
@@ -133,15 +152,29 @@ SETTINGS = (
     ),
     Setting("psc_issuer", _url, None, "The Pro Santé Connect that professionals sign in with; without it they cannot."),
     Setting("psc_client_id", str, None, "How this server is known there."),
-    Setting("psc_client_secret", str, None, "Its secret there."),
-    Setting("sealing_key", _long, None, "Encrypts the signing keys in the database, where they otherwise stand open."),
+    Setting("psc_client_secret", str, None, "Its secret there.", secret=True),
+    Setting(
+        "sealing_key",
+        _long,
+        None,
+        "Encrypts the signing keys in the database, where they otherwise stand open.",
+        secret=True,
+    ),
     Setting("fetch_private", _flag, False, "Fetch the keys of clients from private addresses and by plain http too."),
     Setting(
-        "smtp_url", _mail_server, None, "Mail server, smtps://USER:PASSWORD@HOST:PORT; without it no e-mail leaves."
+        "smtp_url",
+        _mail_server,
+        None,
+        "Mail server, smtps://USER:PASSWORD@HOST:PORT; without it no e-mail leaves.",
+        secret=True,
     ),
     Setting("mail_from", _address, "fhir-server <no-reply@localhost>", "Whom e-mails come from."),
     Setting(
-        "sms_url", _gateway, None, "Gateway for text messages: POST of {to, text} as JSON; without it none leaves."
+        "sms_url",
+        _gateway,
+        None,
+        "Gateway for text messages: POST of {to, text} as JSON; without it none leaves.",
+        secret=True,
     ),
     Setting(
         "proxies", _whole, 0, "Reverse proxies in front: so many of the addresses in X-Forwarded-For are believed."
@@ -168,6 +201,9 @@ class Settings:
     habilitation_matrix: str | None = None
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
+    audit_key: str | None = field(default=None, repr=False)
+    audit_key_file: Path | None = None
+    audit_anchors: Path | None = None
     brand_name: str = "fhir-server"
     brand_website: str | None = None
     brands: str | None = None
@@ -196,7 +232,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         try:
             values[table[name].name] = table[name].read(value)
         except ValueError as error:
-            raise ConfigError(f"{name}={value!r}: {error}.") from None
+            shown = "…" if table[name].secret else repr(value)
+            raise ConfigError(f"{name}={shown}: {error}.") from None
     return Settings(**values)
 
 
@@ -206,4 +243,4 @@ def carried(folder: str) -> Path:
     return home / folder if (home / "setup.cfg").is_file() else home / f"fhir_server_{folder}"
 
 
-assert [field.name for field in fields(Settings)] == [setting.name for setting in SETTINGS]
+assert [each.name for each in fields(Settings)] == [setting.name for setting in SETTINGS]

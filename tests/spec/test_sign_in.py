@@ -29,7 +29,7 @@ from fhir_server.demo import psc as demo_psc
 from fhir_server.smart.clients import Client
 from fhir_server.smart.sessions import IDLE
 from tests.build import patient as a_patient
-from tests.calls import Served
+from tests.calls import Served, follow
 
 BASE = "http://fhir.test"
 HERE = {"Origin": BASE}
@@ -639,6 +639,8 @@ def test_another_code(world: World, browser: Browser) -> None:
     answer = browser.post("/sign-in/code/send", {"form": token, "channel": "sms"})
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= BETWEEN.total_seconds()
+    answer = browser.get("/sign-in/code/send?lang=en")
+    assert (answer.status_code, path_of(answer)) == (303, "/sign-in/code?lang=en")
     world.clock.later = BETWEEN
     assert browser.post("/sign-in/code/send", {"form": token, "channel": "pigeon"}).status_code == 422
     answer = browser.post("/sign-in/code/send", {"form": token, "channel": "sms"})
@@ -661,7 +663,7 @@ def test_too_many_codes(world: World) -> None:
         world.browser().send("/sign-in", login="camille.moreau", password=RIGHT)
     late = world.browser()
     page = path_of(late.send("/sign-in", login="camille.moreau", password=RIGHT))
-    assert "Demandez un code" in late.get(page).text
+    assert "Aucun code n’a été envoyé" in late.get(page).text
     answer = late.post("/sign-in/code/send", {"form": late.token(page, 1), "channel": "email"})
     assert answer.status_code == 429
     assert "Trop de codes" in answer.text
@@ -771,11 +773,13 @@ def test_the_language_goes_along(browser: Browser) -> None:
 
 def test_what_is_recorded(world: World, browser: Browser) -> None:
     """IHE BALP: sign-ins, refusals and sign-outs are in the record of accesses; what was typed is not"""
+    follow(world.served.client, world.served.name)
     events = world.served.database["AuditEvent"]
     before = {each["_id"] for each in events.find({}, {"_id": 1})}
     browser.send("/sign-in", login="typed.by.mistake", password="Secret-of-Camille")
     browser.sign_in()
     browser.send("/sign-out")
+    follow(world.served.client, world.served.name)
     new = [each for each in events.find().sort("_id", 1) if each["_id"] not in before]
     said = b" ".join(each["body"] for each in new)
     assert len(new) == 3
