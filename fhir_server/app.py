@@ -26,7 +26,6 @@ from fhir_server.access import Actor
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
-from fhir_server.accounts.accounts import Accounts
 from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Background, Follower, Recorder, Trail
 from fhir_server.config import ConfigError, Settings
@@ -41,13 +40,14 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, evidence, fetching, metadata, psc, public
+from fhir_server.smart import brands, cors, ehr_launch, evidence, fetching, metadata, psc, public
 from fhir_server.smart import server as authorization
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.limiting import Limits
+from fhir_server.smart.provider import provider_of
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
 from fhir_server.storage import concepts
@@ -107,7 +107,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     accounts.kept(store.database, settings, clock=now).prepare()
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     psc.prepare(store.database)
-    psc.provider_of(settings)
+    provider_of(settings)
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -206,7 +206,7 @@ def create_app(
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
     if background:
         Background(around.recorder, settings.audit_anchors).start()
-    smart = _smart(around, settings, base_url, people.accounts)
+    smart = _smart(around, settings, base_url, people)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -253,7 +253,7 @@ def create_app(
     )
     app.register_blueprint(web.blueprint(base=base, token_command=token_command))
     app.extensions.update(smart=smart, people=people)
-    app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem))
+    app.register_blueprint(oauth.blueprint(smart, local_error=authorize.problem, named=ehr_launch.named(around)))
     cors.add_to(app, cors.Origins(smart.kept.clients.has_origin))
     app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
     professionals = _professionals(app, around, smart, settings, demo=demo)
@@ -267,10 +267,18 @@ def create_app(
     return app
 
 
-def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accounts) -> authorization.Smart:
+def _smart(around: Surroundings, settings: Settings, base_url: str, people: accounts.Kept) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    profiles = kept.profiles
+    profiles = people.accounts.profiles
+    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
+    kept = kept_for_smart(database, settings, around.base, clock=clock, together=together)
+    notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
+
+    def notify(on: Grounds) -> None:
+        client = kept.clients.find(on.client_id)
+        if client and on.actor["kind"] == "patient":
+            notices.disconnected(on.sub, client)
 
     def in_standing(on: Grounds) -> bool:
         """Whether the person may still open the record: the account is open, and holds that profile."""
@@ -278,15 +286,15 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, kept: Accoun
             return True
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
 
-    together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     return authorization.smart(
-        kept_for_smart(database, settings, around.base, clock=clock, together=together),
+        kept,
         base_url,
         clock=clock,
         profiles=profiles,
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        notify=notify,
         brand=brands.identifier(brands.of(settings, base_url)),
         limits=Limits(database),
         fetch_private=settings.fetch_private,
@@ -298,7 +306,7 @@ def _professionals(
 ) -> web_psc.SigningIn:
     """The pages where professionals sign in: with Pro Santé Connect, or in the demonstration its stand-in."""
     database, clock, base_url = around.store.database, around.clock, smart.issuer
-    provider = demo_psc.provider(database, base_url) if demo else psc.provider_of(settings)
+    provider = demo_psc.provider(database, base_url) if demo else provider_of(settings)
     callback = f"{base_url}{web_psc.CALLBACK}"
     signing_in = web_psc.SigningIn(
         psc=psc.ProSanteConnect(provider, database, clock, callback=callback) if provider else None,

@@ -21,12 +21,13 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of the settings table."""
+    """A row of the settings table.  secret: no message repeats its value."""
 
     name: str
     read: Callable[[str], Any]
     default: Any
     help: str
+    secret: bool = False
 
     @property
     def variable(self) -> str:
@@ -113,6 +114,7 @@ SETTINGS = (
         str,
         None,
         "MongoDB to use as given (replica set or sharded); without it, one under the data dir.",
+        secret=True,
     ),
     Setting("mongodb_database", _database, "fhir", "Name of the database."),
     Setting(
@@ -134,7 +136,13 @@ SETTINGS = (
     ),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
-    Setting("audit_key", _key, None, "Key of the record of accesses; without it, that of a file in the data dir."),
+    Setting(
+        "audit_key",
+        _key,
+        None,
+        "Key of the record of accesses; without it, that of a file in the data dir.",
+        secret=True,
+    ),
     Setting("audit_key_file", Path, None, "File that holds this key; on further lines, those of earlier days."),
     Setting("audit_anchors", Path, None, "File that the heads of the record of accesses are appended to."),
     Setting("brand_name", str, "fhir-server", "What apps call this record where people choose one."),
@@ -144,24 +152,35 @@ SETTINGS = (
     ),
     Setting("psc_issuer", _url, None, "The Pro Santé Connect that professionals sign in with; without it they cannot."),
     Setting("psc_client_id", str, None, "How this server is known there."),
-    Setting("psc_client_secret", str, None, "Its secret there."),
-    Setting("sealing_key", _long, None, "Encrypts the signing keys in the database, where they otherwise stand open."),
+    Setting("psc_client_secret", str, None, "Its secret there.", secret=True),
+    Setting(
+        "sealing_key",
+        _long,
+        None,
+        "Encrypts the signing keys in the database, where they otherwise stand open.",
+        secret=True,
+    ),
     Setting("fetch_private", _flag, False, "Fetch the keys of clients from private addresses and by plain http too."),
     Setting(
-        "smtp_url", _mail_server, None, "Mail server, smtps://USER:PASSWORD@HOST:PORT; without it no e-mail leaves."
+        "smtp_url",
+        _mail_server,
+        None,
+        "Mail server, smtps://USER:PASSWORD@HOST:PORT; without it no e-mail leaves.",
+        secret=True,
     ),
     Setting("mail_from", _address, "fhir-server <no-reply@localhost>", "Whom e-mails come from."),
     Setting(
-        "sms_url", _gateway, None, "Gateway for text messages: POST of {to, text} as JSON; without it none leaves."
+        "sms_url",
+        _gateway,
+        None,
+        "Gateway for text messages: POST of {to, text} as JSON; without it none leaves.",
+        secret=True,
     ),
     Setting(
         "proxies", _whole, 0, "Reverse proxies in front: so many of the addresses in X-Forwarded-For are believed."
     ),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
-
-
-_SECRET = frozenset({"audit_key"})
 
 
 @dataclass(frozen=True)
@@ -213,7 +232,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         try:
             values[table[name].name] = table[name].read(value)
         except ValueError as error:
-            shown = "…" if table[name].name in _SECRET else repr(value)
+            shown = "…" if table[name].secret else repr(value)
             raise ConfigError(f"{name}={shown}: {error}.") from None
     return Settings(**values)
 

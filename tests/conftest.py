@@ -14,6 +14,7 @@ from fhir_server.storage.connection import connect, open_database
 from tests.calls import Caller, Served, serve
 from tests.launches import Launching, launching
 from tests.searches import Searched, searched
+from tests.servers import Server, serving
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +65,13 @@ def launches(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Launching]
     name = f"test_{secrets.token_hex(8)}"
     yield launching(mongodb_client, name)
     mongodb_client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What `make demo` runs, shared by the whole run: the seed record, its people, and the clients of the sandbox."""
+    with serving(tmp_path_factory.mktemp("demonstration") / "data", command="demo") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

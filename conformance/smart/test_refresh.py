@@ -91,6 +91,26 @@ def test_it_is_the_clients_own(public, symmetric):
     assert answer.json()["error"] == "invalid_grant"
 
 
+def test_a_public_client_need_not_name_itself(public):
+    """app-launch.html#refresh-access-token: the parameters are grant_type, refresh_token and scope"""
+    first = public.connect()
+
+    answer = public.refresh(first["refresh_token"], client_id=None)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["patient"] == first["patient"]
+
+
+def test_who_has_a_secret_uses_it(suite, symmetric, public):
+    """RFC 6749 s. 6: a confidential client MUST authenticate"""
+    first = symmetric.connect()
+    data = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+
+    for more in ({}, {"client_id": symmetric.client_id}, {"client_id": public.client_id}):
+        answer = suite.http.post(suite.endpoint("token"), data=data | more, timeout=30)
+        assert answer.status_code in (400, 401), more
+
+
 @pytest.mark.parametrize("token", ["nosuchtoken", "", "x" * 5000])
 def test_unknown_ones(public, token):
     """RFC 6749 s. 5.2"""

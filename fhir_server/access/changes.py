@@ -58,25 +58,18 @@ _SAYS = (
 _DEPOSITORS = ("Patient", "RelatedPerson", "Practitioner", "PractitionerRole", "Organization")
 
 
-def depositor(actor: Actor, resource: Mapping[str, Any], patient: str | None, base: str) -> tuple[str, ...]:
+def said_depositor(resource: Mapping[str, Any], patient: str | None, base: str) -> tuple[str, ...]:
     """
-    Who deposits a new resource, and for which structure: the actor; of what an operator loads, who the resource says.
+    Who a resource says entered it, and for which structure: of what an operator loads, there is no better witness.
 
-    patient: the id of whose record it is.  What is entered for the holder is the holder's, whoever typed it.
+    patient: the id of whose record it is.  What was entered for the holder is the holder's, whoever typed it.
     """
-    if consents.is_app(resource):
-        return ()  # evidence is nobody's to change or delete
-    if actor.kind == "operator":
-        found = _named(resource, base)
-        for_holder = (
-            [f"Patient/{patient}"] if patient and any(one.startswith("RelatedPerson/") for one in found) else []
-        )
-        return tuple(dict.fromkeys([*found, *for_holder]))
-    return references(actor)
+    found = _named(resource, base)
+    for_holder = [f"Patient/{patient}"] if patient and any(one.startswith("RelatedPerson/") for one in found) else []
+    return tuple(dict.fromkeys([*found, *for_holder]))
 
 
 def _named(resource: Mapping[str, Any], base: str) -> list[str]:
-    """Who a resource says entered it, and for which structure."""
     for name in _SAYS:
         said = resource.get(name)
         for one in said if isinstance(said, list) else [said]:

@@ -54,7 +54,7 @@ def is_choice(consent: Mapping[str, Any]) -> bool:
 
 def is_app(consent: Mapping[str, Any]) -> bool:
     """Whether the Consent is the evidence of what an app was allowed; it lets nobody else in, and keeps nobody out."""
-    return any(
+    return consent["resourceType"] == "Consent" and any(
         coding.get("system") == KIND and coding.get("code") == APP
         for category in consent.get("category", ())
         for coding in _codings(category)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ class Matrix:
     provenance: str
     rows: Mapping[str, Row] = field(default_factory=dict)
 
+    @cached_property
+    def constraints(self) -> frozenset[Pairs]:
+        """All the constraints that its rows ask."""
+        return frozenset(pairs for row in self.rows.values() for pairs in row.documents)
+
     def row(self, profession: str | None, specialty: str | None) -> Row | None:
         """The row of a profession, that of its specialty first; None if it consults nothing."""
         return self.rows.get(f"{profession}/{specialty}") or self.rows.get(profession or "")
@@ -66,10 +71,8 @@ def load(path: Path) -> Matrix:
         raise ConfigError(f"The habilitation matrix {path}: {error}.") from None
 
 
-def _matrix(said: Any) -> Matrix:
+def _matrix(said: dict[str, Any]) -> Matrix:
     """Raises ValueError."""
-    if not isinstance(said, dict):
-        raise ValueError("expected an object")
     provenance, system = said.get("provenance"), said.get("class-system")
     if not isinstance(provenance, str) or not provenance or not isinstance(system, str):
         raise ValueError("`provenance` says where it comes from, and `class-system` which codes the classes are")

@@ -66,6 +66,7 @@ class Accounts:
             commitQuorum=0,  # as storage/indexes.py does, and for its reason
         )
         self._attempts.prepare()
+        self._rates.prepare()
         self.devices.prepare()
 
     def find(self, id: str | None) -> Account | None:

@@ -37,7 +37,7 @@ GUESSES = 5
 BETWEEN = timedelta(seconds=30)
 
 #: Codes sent for one account, from browsers that its holder never used, and from each that is known.
-BY_ACCOUNT = Rate("code-account", 10, timedelta(hours=1))
+BY_ACCOUNT = Rate("code-account", 20, timedelta(hours=1))
 BY_ADDRESS = Rate("code-address", 60, timedelta(hours=1))
 OF_ALL = Rate("code", 6000, timedelta(hours=1))
 #: Wrong codes in a day, far below what chance needs.  NIST SP 800-63B-4 s. 3.2.2: no more than 100

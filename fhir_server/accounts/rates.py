@@ -14,6 +14,7 @@ from typing import Any
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import MongoDBStorage
 from limits.strategies import FixedWindowRateLimiter
+from pymongo import IndexModel
 from pymongo.database import Database
 
 from fhir_server.storage.store import answering
@@ -41,6 +42,11 @@ class Rates:
     def __init__(self, database: Database):
         self._storage = _Shared(database)
         self._limiter = FixedWindowRateLimiter(self._storage)
+
+    def prepare(self) -> None:
+        """Let MongoDB forget what is over; the library would make these indexes at the first request."""
+        dead = IndexModel("expireAt", expireAfterSeconds=0)  # by the name that the library gives it
+        self._storage.counters.create_indexes([dead], commitQuorum=0)  # as storage/indexes.py does, and for its reason
 
     def hit(self, rate: Rate, *who: str) -> bool:
         """Count one more of `who`; whether it is still within the rate."""
@@ -72,6 +78,11 @@ class _Shared(MongoDBStorage):
     def __init__(self, database: Database):
         self._client = database.client
         super().__init__("", database.name, COLLECTION, f"{COLLECTION}_windows")
+
+    @property
+    def counters(self) -> Any:
+        """Where it counts.  `limits` would first make its indexes, which `prepare` has done."""
+        return self._client[self._database_name][COLLECTION]
 
     def _init_mongo_client(self, uri: str | None, **options: Any) -> Any:
         return self._client

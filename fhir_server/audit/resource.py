@@ -32,7 +32,11 @@ _OTHERWISE = {
     "login": ("110114", "110122", "Login"),
     "logout": ("110114", "110123", "Logout"),
     "token": ("110114", "110114", "User Authentication"),
+    "refusal": ("110114", "110114", "User Authentication"),
     "client": ("110113", "110137", "User Security Attributes Changed"),
+    "grant": ("110113", "110136", "Security Roles Changed"),
+    "withdrawal": ("110113", "110136", "Security Roles Changed"),
+    "reuse": ("110113", "110132", "Use of Restricted Function"),
     "emergency-start": ("110113", "110127", "Emergency Override Started"),
     "emergency-stop": ("110113", "110138", "Emergency Override Stopped"),
 }

@@ -87,6 +87,10 @@ def _welcome(store: Store, base_url: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]fhir-server[/bold] is ready at [bold]{base_url}/fhir[/bold]; Ctrl-C stops it.\n")
     console.print(f"Open [bold]{base_url}/[/bold] in a browser to explore it.\n")
+    console.print(
+        f"See an app connect to a record: [bold]{base_url}/demo/app/[/bold]; a professional's software launch one:"
+    )
+    console.print(f"[bold]{base_url}/demo/software/[/bold].  Your own: docs/connect-an-app.md.\n")
     console.print("Patients and those who act for them sign in at", f"[bold]{base_url}/sign-in[/bold], with a password")
     console.print(f"and a code: what would be sent to them stays at [bold]{base_url}/demo/outbox[/bold].\n")
     for person in people:

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from authlib.oauth2.rfc6749.errors import InvalidScopeError
 
 from fhir_server.access.actor import Mode
 from fhir_server.access.scopes import Scope, narrow, parse
 from fhir_server.fhir.outcome import BadRequest
+from fhir_server.smart import offer
 from fhir_server.smart.grounds import OFFLINE, ONLINE
 
 #: Of no resource; anyone may ask for them.
@@ -89,7 +91,7 @@ def _kept(word: str, registered: str, constrain: Constrain) -> list[str]:
 
 def _check(scope: Scope, constrain: Constrain) -> None:
     """
-    Raise InvalidScopeError unless each constraint is a plain parameter of the type.
+    Raise InvalidScopeError unless each constraint is a plain parameter of the type, or all stand as they are granted.
 
     Chains, modifiers and _filter in a scope are experimental in SMART, and would cost a join on every access.
     """
@@ -97,6 +99,8 @@ def _check(scope: Scope, constrain: Constrain) -> None:
         return
     if scope.type == "*":
         raise InvalidScopeError("A scope for every type takes no constraint.")
+    if scope.constraints in _own(scope.context, scope.type, scope.letters):
+        return
     for name, value in scope.constraints:
         if not re.fullmatch(r"_?[a-z][a-z0-9-]*", name) or name == "_filter" or not value:
             raise InvalidScopeError("A scope takes plain search parameters only.")
@@ -104,3 +108,10 @@ def _check(scope: Scope, constrain: Constrain) -> None:
         constrain(scope.type, scope.constraints)
     except BadRequest:
         raise InvalidScopeError("A scope has a constraint that is no search of its type.") from None
+
+
+@lru_cache(maxsize=1024)
+def _own(context: str, type: str, letters: str) -> frozenset[tuple[tuple[str, str], ...]]:
+    """The constraints that the rows of consent cut such a scope to: an app may ask for what it was granted."""
+    rows = offer.rows(str(Scope(context, type, letters)))
+    return frozenset(piece.part.constraints for row in rows for piece in row.pieces if piece.part)

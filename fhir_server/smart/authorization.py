@@ -14,19 +14,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc6749.errors import InvalidScopeError
 
 from fhir_server.access.actor import Relation
 from fhir_server.access.scopes import parse
+from fhir_server.accounts.account import Profile
 from fhir_server.smart import asked as scopes_asked
 from fhir_server.smart import offer as offers
 from fhir_server.smart.clients import Client, Clients
 from fhir_server.smart.codes import Codes
 from fhir_server.smart.grants import Grant, Grants, new_grant_id
-from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds
+from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds, actor_of
 from fhir_server.smart.launches import Launches
 from fhir_server.smart.requests import AuthorizationRequest, Parameters, Requests
 from fhir_server.smart.sessions import Session
@@ -81,19 +82,6 @@ class _Fault(Exception):
         self.description = description
 
 
-class ProfileLike(Protocol):
-    """A record that an account may open, as `accounts` has it."""
-
-    @property
-    def resource(self) -> str: ...
-    @property
-    def patient(self) -> str: ...
-    @property
-    def relation(self) -> Relation: ...
-    @property
-    def display(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Offer:
     """
@@ -137,7 +125,7 @@ class Authorization:
     codes: Codes
     grants: Grants
     launches: Launches
-    profiles: Callable[[str], Iterable[ProfileLike]]
+    profiles: Callable[[str], Iterable[Profile]]
     constrain: scopes_asked.Constrain
     record: Record
     clock: Callable[[], datetime]
@@ -222,6 +210,8 @@ class Authorization:
             relation=relation,
             person=person,
             secret=secret and subject.kind == "professional",
+            reason=None,
+            purpose=None,
             chosen_by=subject.sub,
             encounter=request.encounter if request.patient == patient_id else None,
             encounter_asked=request.encounter_asked and request.patient == patient_id,
@@ -332,10 +322,11 @@ class Authorization:
 
     def _is_fresh(self, request: AuthorizationRequest, auth_time: datetime) -> bool:
         """Whether who is signed in did so as late as the client, or the access mode, asks for."""
+        # The time of a sign-in is known to the second to some, to the millisecond here.
+        began = request.created_at.replace(microsecond=0)
         if {"login", "select_account"} & set(request.prompt) or request.mode != "normal":
-            # The time of a sign-in is known to the second to some, to the millisecond here.
-            return auth_time >= request.created_at.replace(microsecond=0)
-        return request.max_age is None or auth_time + timedelta(seconds=request.max_age) >= self.clock()
+            return auth_time >= began
+        return request.max_age is None or auth_time + timedelta(seconds=request.max_age) >= began
 
     def _wants_patient(self, request: AuthorizationRequest, subject: Subject) -> bool:
         if request.mode != "normal" or scopes_asked.needs_patient(request.scope):
@@ -409,7 +400,7 @@ class Authorization:
             until = now + EMERGENCY_LIFETIME
         grounds = self._grounds(taken, session, subject, scope=scope, grant=grant, until=until)
         code = self.codes.issue(grounds, redirect_uri=taken.redirect_uri, code_challenge=taken.code_challenge)
-        self.record("grant", subject=subject, client_id=taken.client_id, patient=taken.patient, description=scope)
+        self.record("grant", actor=actor_of(grounds), patient=taken.patient, description=scope)
         return self._answer(taken.redirect_uri, {"code": code, "state": taken.state})
 
     def _grounds(
@@ -475,7 +466,7 @@ class Authorization:
             raise AuthorizationError("request", 400)
         return session.subject
 
-    def _profile(self, subject: Subject, patient_id: str | None) -> ProfileLike | None:
+    def _profile(self, subject: Subject, patient_id: str | None) -> Profile | None:
         if subject.account is None:
             return None
         return next((one for one in self.profiles(subject.account) if one.patient == patient_id), None)

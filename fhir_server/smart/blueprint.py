@@ -13,6 +13,7 @@ from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from fhir_server.access import Actor
 from fhir_server.fhir import json
 from fhir_server.fhir.outcome import BadRequest, FhirError
 from fhir_server.smart.authentication import ALL_METHODS
@@ -20,6 +21,7 @@ from fhir_server.smart.authorization import AuthorizationError, LocalError, Refu
 from fhir_server.smart.ehr_launch import read_context
 from fhir_server.smart.requests import PUSHED_LIFETIME, Parameters
 from fhir_server.smart.server import Smart, TokenRequest
+from fhir_server.smart.tokens import holder_of
 
 #: How the client says at an endpoint who it is; no part of what it asks for.
 _OF_CLIENT = ("client_assertion", "client_assertion_type", "client_secret")
@@ -31,12 +33,18 @@ class _PushError(OAuth2Error):
 
 
 def blueprint(
-    smart: Smart, *, local_error: Callable[[AuthorizationError], AnyResponse], sign_out: str = "/sign-out"
+    smart: Smart,
+    *,
+    local_error: Callable[[AuthorizationError], AnyResponse],
+    named: Callable[[Actor, str], str | None],
+    sign_out: str = "/sign-out",
 ) -> Blueprint:
     """
     The endpoints, to be registered at `/`.
 
-    local_error: the page of an error that no client can be told of.  sign_out: the page that asks before it signs out.
+    local_error   the page of an error that no client can be told of
+    named         the name of a patient, for who may see it
+    sign_out      the page that asks before it signs out
     """
     oauth = Blueprint("oauth", __name__)
     kept, server, authorization = smart.kept, smart.oauth, smart.authorization
@@ -144,7 +152,8 @@ def blueprint(
         app = kept.clients.find(wanted.client_id)
         if app is None or app.launch_uri is None or app.audience != found["kind"]:
             return _json({"error": "invalid_request", "error_description": "No such app can be opened."}, 400)
-        value = kept.launches.make(found["sub"], app.client_id, wanted.context)
+        display = named(holder_of(found), wanted.context["patient"])
+        value = kept.launches.make(found["sub"], app.client_id, {**wanted.context, "display": display})
         iss = smart.issuer + "/fhir"
         parts = urlsplit(app.launch_uri)
         query = "&".join(filter(None, (parts.query, urlencode({"iss": iss, "launch": value}))))

@@ -16,9 +16,12 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from fhir_server.smart.authentication import ALL_METHODS
 from fhir_server.smart.clients import Client
+from fhir_server.smart.refresh import Family
 
 #: RFC 7636 s. 4.1
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+#: By which a client says who it is.
+_NAMES = frozenset({"client_id", "client_secret", "client_assertion", "client_assertion_type"})
 _NO_CODE = "The code is not known, was used, or has expired."
 _NO_KEY = "The proof of the key is missing, or of another key."
 _NO_REFRESH = "The refresh token is not known, or has expired."
@@ -67,9 +70,9 @@ class RefreshGrant(RefreshTokenGrant):
 
     def validate_token_request(self) -> None:
         """Find the family.  Raises OAuth2Error."""
-        client = _permitted(self)
+        family = self.server.families.find(self.request.form.get("refresh_token"))
+        client = self._nameless(family) or _permitted(self)
         token = _text(self.request.form, "refresh_token")
-        family = self.server.families.find(token)
         if family is None or family.grounds.client_id != client.client_id:
             raise InvalidGrantError(_NO_REFRESH)
         if not self.server.families.is_current(family, token):
@@ -78,6 +81,20 @@ class RefreshGrant(RefreshTokenGrant):
         if family.grounds.jkt not in (None, self.server.proven(self.request)):
             raise InvalidGrantError(_NO_KEY)
         self.request.client, self.request.refresh_token = client, (family, token)
+
+    def _nameless(self, family: Family | None) -> Client | None:
+        """
+        The public client whose refresh token this is, where the request does not say whose; None where it does.
+
+        A public client proves nothing by its id, and RFC 6749 s. 6 does not ask for it here: the SMART community's
+        library for browsers leaves it out.  Whoever has a secret or a key has to use it.
+        """
+        named = "Authorization" in self.request.headers or not self.request.form.keys().isdisjoint(_NAMES)
+        client = None if named or family is None else self.server.find_client(family.grounds.client_id)
+        if client is None or client.kind != "public":
+            return None
+        self.request.client = client
+        return client
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
         """The tokens."""

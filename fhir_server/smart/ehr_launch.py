@@ -6,12 +6,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flask import request
+
+from fhir_server.access import Actor
+from fhir_server.audit import Trail
 from fhir_server.fhir import json
-from fhir_server.fhir.outcome import BadRequest
+from fhir_server.fhir.outcome import BadRequest, Forbidden, Gone, NotFound
+from fhir_server.repository import Repository, Surroundings
+from fhir_server.smart.patient_lookup import found
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 #: SMART 2.2: scopes-and-launch-context.html#fhircontext-exp
@@ -83,3 +89,24 @@ def _fhir_context(entries: Any, base: str) -> list[dict[str, Any]]:
         if type in ("Patient", "Encounter") and entry.get("role", "launch") == "launch":
             raise BadRequest("Patient and Encounter are said by patient and encounter.")
     return entries
+
+
+def named(around: Surroundings) -> Callable[[Actor, str], str | None]:
+    """
+    What tells the name of a patient to who opens an app in that record; None for who may not see it.
+
+    It is read, and recorded, as that person's own access.
+    """
+
+    def name_of(actor: Actor, patient: str) -> str | None:
+        trail = Trail("read", "GET", f"/Patient/{patient}", "", request.remote_addr)
+        repository = Repository(around, actor, trail)
+        try:
+            stored = repository.read("Patient", patient)
+        except (Forbidden, NotFound, Gone) as error:
+            repository.record(error)
+            return None
+        repository.record()
+        return found(json.parse(stored.body or b"{}")).name
+
+    return name_of

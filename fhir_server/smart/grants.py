@@ -143,7 +143,10 @@ class Grants:
         """
         while True:
             before = self.find(id)
-            if before is None or before.status != "live":
+            if before is None:
+                return None
+            if before.status != "live":
+                self._changed(before)  # whoever ended it may have got no further than that
                 return None
             after = self._without(before, rows)
             if self._replaced(before, after):

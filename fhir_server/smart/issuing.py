@@ -36,6 +36,7 @@ class Issuer:
     style        the address of the style document.  SMART 2.2: `smart_style_url`
     in_standing  whether who signed in may still act: the account is open, the person alive
     record       records each token, and each refresh token that came twice
+    notify       tells the person that an app was disconnected, since somebody else may have been using it
     """
 
     tokens: Tokens
@@ -46,6 +47,7 @@ class Issuer:
     style: str
     in_standing: Callable[[Grounds], bool]
     record: Callable[..., None]
+    notify: Callable[[Grounds], None]
     clock: Callable[[], datetime]
 
     def first(self, code: Code, jkt: str | None) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class Issuer:
 
     def reused(self, family: Family) -> None:
         """End what the family made: a refresh token of it has come twice, and one of the two holders is a thief."""
-        self.families.end(_id=family.id)
+        first = self.families.distrust(family)
         self.tokens.end(family=family.id)
         on = family.grounds
         self.record(
@@ -111,6 +113,8 @@ class Issuer:
             description="A refresh token was used twice; the app has to be connected again.",
             refused=True,
         )
+        if first:
+            self.notify(on)
 
     def replayed(self, code: Code) -> None:
         """End what the code made: it has come twice.  RFC 6749 s. 4.1.2"""

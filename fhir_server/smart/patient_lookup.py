@@ -83,7 +83,7 @@ def read(form: Mapping[str, str], *, number: bool) -> Number | Traits | dict[str
     if number:
         value = number_of(form.get("ins", ""))
         return Number(value) if value else {"ins": "ins_wrong"}
-    return _traits({name: form.get(name, "").strip() for name in ("family", "given", "birth_date", "sex")})
+    return _traits({name: _printable(form.get(name, "")) for name in ("family", "given", "birth_date", "sex")})
 
 
 def number_of(text: str) -> str | None:
@@ -148,6 +148,11 @@ def _traits(given: Mapping[str, str]) -> Traits | dict[str, str]:
     if wrong or born is None:
         return wrong
     return Traits(given["family"][:100], born, given["sex"], given["given"][:100] or None)
+
+
+def _printable(text: str) -> str:
+    """The text without what no name has, such as characters that steer a device."""
+    return "".join(character for character in text if character.isprintable()).strip()
 
 
 def _date(text: str) -> date | None:

@@ -131,7 +131,7 @@ def _national_id(claims: Mapping[str, Any]) -> str:
     if len(named) != 1:
         raise NotAdmitted("identity")
     (found,) = named
-    if found is None or not (found.isascii() and found.isalnum() and 8 < len(found) <= 32):
+    if found is None or not (_is_plain(found) and 8 < len(found) <= 32):
         raise NotAdmitted("identity")
     return found
 
@@ -164,7 +164,7 @@ def _activity(exercise: Mapping[str, Any], activity: Mapping[str, Any]) -> Activ
     structures = [(system, _text(activity, name)) for name, system in _STRUCTURES]
     return Activity(
         name=_text(activity, "enseigneCommercialeSite") or _text(activity, "raisonSocialeSite"),
-        structures=tuple((system, value) for system, value in structures if value),
+        structures=tuple((system, value) for system, value in structures if value and _is_plain(value)),
         profession=_text(exercise, "codeProfession"),
         specialty=_text(exercise, "codeSavoirFaire"),
     )
@@ -198,6 +198,11 @@ def _role(practitioner: str, organization: str, activity: Activity, find: Find) 
 def _professions(role: Mapping[str, Any]) -> set[Any]:
     codings = [coding for concept in role.get("code", ()) for coding in concept.get("coding", ())]
     return {coding.get("code") for coding in codings if coding.get("system") == _PROFESSIONS}
+
+
+def _is_plain(value: str) -> bool:
+    """Whether it is letters and digits alone, as identifiers are: in a search it means itself and nothing else."""
+    return value.isascii() and value.isalnum()
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:

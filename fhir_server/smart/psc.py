@@ -12,11 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -25,74 +24,24 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core.util import create_half_hash
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 from pymongo import IndexModel, WriteConcern
 from pymongo.database import Database
 
-from fhir_server.config import ConfigError, Settings
+from fhir_server.smart.provider import ALGORITHM, TIMEOUT, Provider, Published, SignInRefused, is_loopback
 from fhir_server.smart.sessions import Session
 from fhir_server.storage.store import answering
 
 SCOPE = "openid scope_all"
 #: The levels of assurance, from the lowest: a card asserts more than is asked for, and is welcome.
 LEVELS = ("eidas1", "eidas2", "eidas3")
-ALGORITHM = "RS256"
 #: How long a professional has for the pages of the provider, and then for those that follow here.
 PATIENCE = timedelta(minutes=10)
-#: As long as a session can last: an id_token is kept for its signing out.
+#: As long as a session can last: the id_token of who is let in is kept for signing out.
 KEPT = timedelta(hours=12)
 #: How far the clocks of the two may be apart.
 SKEW = timedelta(seconds=30)
-#: Seconds to connect and to answer: a sign-in that waits longer has failed.
-TIMEOUT = (3, 7)
-#: Metadata and keys are asked for again after this; on a key that is not known sooner, but not for each sign-in.
-FRESH, AGAIN = timedelta(hours=1), timedelta(minutes=1)
-#: A provider with more keys than this is not believed.
-MOST_KEYS = 20
 #: The notice that the national number is used for tracing comes again after so long.
 NOTICE_EVERY = timedelta(days=180)
-#: Pro Santé Connect describes its sign-in with the wallet under a name of its own; OpenID Connect Discovery s. 4
-METADATA = ("/.well-known/wallet-openid-configuration", "/.well-known/openid-configuration")
-
-#: Why a sign-in came to nothing; a page has the words.
-Reason = Literal["expired", "declined", "unavailable", "untrusted", "level", "stale"]
-
-
-class SignInRefused(Exception):
-    """
-    The sign-in came to nothing.
-
-    reason: expired (not begun in this session, or over), declined (by the person), unavailable (the provider),
-    untrusted (its answer), level (of assurance, too low), stale (not signed in anew, where that was asked for).
-    detail: for the log, free of personal data.  onward: where the sign-in would have led, as far as that is known.
-    """
-
-    def __init__(self, reason: Reason, detail: str = "", onward: str = ""):
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-        self.onward = onward
-
-
-@dataclass(frozen=True)
-class Provider:
-    """A Pro Santé Connect, and how this server is known there.  `least`: the level of assurance asked for."""
-
-    issuer: str
-    client_id: str
-    client_secret: str = field(repr=False)
-    least: str = "eidas1"
-
-
-def provider_of(settings: Settings) -> Provider | None:
-    """The provider that the settings name, if they name one.  Raises ConfigError for half of one."""
-    given = (settings.psc_issuer, settings.psc_client_id, settings.psc_client_secret)
-    issuer, client_id, client_secret = given
-    if issuer and client_id and client_secret:
-        return Provider(issuer, client_id, client_secret)
-    if any(given):
-        raise ConfigError("FHIR_SERVER_PSC_ISSUER, _PSC_CLIENT_ID and _PSC_CLIENT_SECRET go together: set all or none.")
-    return None
 
 
 @dataclass(frozen=True)
@@ -130,7 +79,7 @@ class ProSanteConnect:
         self._notices = database["_notices"].with_options(write_concern=concern)
         self._clock = clock
         self._callback = callback
-        self._published = _Published(provider, clock)
+        self._published = Published(provider, clock)
 
     def begin(self, session: Session, onward: str, *, fresh: bool = False) -> str:
         """
@@ -184,12 +133,18 @@ class ProSanteConnect:
 
     def settle(self, session: Session) -> bool:
         """Whether the pending sign-in was this session's to finish: once, and what was said of the person is gone."""
+        now = self._clock()
+        said = dict.fromkeys(("claims", "until", "onward", "auth_time", "acr", "amr"), "")
         with answering():
             done = self._sessions.find_one_and_update(
-                {"_id": session.id, "until": {"$gt": self._clock()}},
-                {"$unset": dict.fromkeys(("claims", "until", "onward", "auth_time", "acr", "amr"), "")},
+                {"_id": session.id, "until": {"$gt": now}}, {"$unset": said, "$set": {"expires_at": now + KEPT}}
             )
         return done is not None
+
+    def forget(self, session: Session) -> None:
+        """Who has come back in this session is not let in: nothing of what was said of the person stays."""
+        with answering():
+            self._sessions.delete_one({"_id": session.id})
 
     def sign_out_url(self, session_id: str, back: str) -> str | None:
         """Where to send the browser of an ended session to, so that it is signed out there too; None if it was not in.
@@ -266,7 +221,7 @@ class ProSanteConnect:
             "amr": list(signed_in.amr),
             "id_token": id_token,
             "until": now + PATIENCE,
-            "expires_at": now + KEPT,
+            "expires_at": now + PATIENCE,
         }
         with answering():
             self._sessions.update_one({"_id": session.id}, {"$set": values}, upsert=True)
@@ -283,7 +238,7 @@ class ProSanteConnect:
             default_timeout=TIMEOUT,
             leeway=0,  # the tokens of some providers live no longer than the default takes off
         )
-        client.trust_env = not _is_loopback(provider.issuer)
+        client.trust_env = not is_loopback(provider.issuer)
         client.max_redirects = 0
         return client
 
@@ -356,110 +311,7 @@ class ProSanteConnect:
         return min(since, self._clock())
 
 
-class _Published:
-    """What the provider publishes of itself: its metadata and keys, asked for seldom and believed for an hour."""
-
-    def __init__(self, provider: Provider, clock: Callable[[], datetime]):
-        self._issuer = provider.issuer
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._metadata: dict[str, Any] | None = None
-        self._read_at = _NEVER
-        self._keys: KeySet | None = None
-        self._keys_at = _NEVER
-
-    def endpoint(self, name: str) -> str:
-        """The URL of an endpoint.  Raises SignInRefused."""
-        url = self._document().get(name)
-        if not isinstance(url, str) or not self._is_trusted(url):
-            raise SignInRefused("unavailable", f"no {name}")
-        return url
-
-    def method(self) -> str:
-        """How a client authenticates itself there."""
-        offered = self._document().get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        return "client_secret_basic" if "client_secret_basic" in offered else "client_secret_post"
-
-    def key(self, kid: str) -> Any:
-        """The public key of this id; one that is not known is looked for anew, but not more often than AGAIN."""
-        now = self._clock()
-        with self._lock:
-            keys = self._keys if now < self._keys_at + FRESH else None
-            if keys is None or (not _has(keys, kid) and now >= self._keys_at + AGAIN):
-                self._keys, self._keys_at = keys, now
-                self._keys = keys = self._fetched_keys()
-        if not _has(keys, kid):
-            raise SignInRefused("untrusted", "id_token: kid")
-        return keys.get_by_kid(kid)
-
-    def _document(self) -> dict[str, Any]:
-        now = self._clock()
-        with self._lock:
-            if self._metadata is None or now >= self._read_at + FRESH:
-                self._metadata, self._read_at = self._fetched_document(), now
-            return self._metadata
-
-    def _fetched_document(self) -> dict[str, Any]:
-        """The metadata.  OpenID Connect Discovery s. 4.3: its issuer is the one that was asked."""
-        for place in METADATA:
-            document = self._fetch(f"{self._issuer}{place}")
-            if document is not None:
-                if document.get("issuer") != self._issuer:
-                    raise SignInRefused("unavailable", "the metadata is another issuer's")
-                return document
-        raise SignInRefused("unavailable", "no metadata")
-
-    def _fetched_keys(self) -> KeySet:
-        uri = (self._metadata or {}).get("jwks_uri")
-        document = self._fetch(uri) if isinstance(uri, str) and self._is_trusted(uri) else None
-        found = document.get("keys") if document else None
-        if not isinstance(found, list) or len(found) > MOST_KEYS:
-            raise SignInRefused("unavailable", "no keys")
-        signing = [key for key in found if isinstance(key, dict) and _may_sign(key)]
-        try:
-            return KeySet.import_key_set({"keys": signing})
-        except (JoseError, ValueError, KeyError) as error:
-            raise SignInRefused("unavailable", f"keys: {type(error).__name__}") from None
-
-    def _fetch(self, url: str) -> dict[str, Any] | None:
-        """The JSON object at this URL; None for 404.  Raises SignInRefused."""
-        try:
-            with requests.Session() as session:
-                session.trust_env = not _is_loopback(url)
-                answer = session.get(
-                    url, timeout=TIMEOUT, allow_redirects=False, headers={"Accept": "application/json"}
-                )
-            if answer.status_code == 404:
-                return None
-            answer.raise_for_status()
-            document = answer.json()
-        except (requests.RequestException, ValueError) as error:
-            raise SignInRefused("unavailable", type(error).__name__) from None
-        if answer.status_code != 200 or not isinstance(document, dict):
-            raise SignInRefused("unavailable", "not a document")
-        return document
-
-    def _is_trusted(self, url: str) -> bool:
-        """Whether the URL is https; http is for a provider on this machine, that itself is asked so."""
-        parts = urlsplit(url)
-        return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url) and _is_loopback(self._issuer))
-
-
 _NEVER = datetime.fromtimestamp(0, UTC)
-
-
-def _has(keys: KeySet, kid: str) -> bool:
-    return any(key.kid == kid for key in keys.keys)
-
-
-def _may_sign(key: Mapping[str, Any]) -> bool:
-    return (
-        key.get("kty") == "RSA"
-        and key.get("use", "sig") == "sig"
-        and key.get("alg", ALGORITHM) == ALGORITHM
-        and isinstance(key.get("kid"), str)
-        and "d" not in key
-    )
 
 
 def _means(claims: Mapping[str, Any]) -> tuple[str, ...]:
@@ -479,10 +331,6 @@ def _time(value: object) -> datetime:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
         return _NEVER
     return datetime.fromtimestamp(value, UTC)
-
-
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def _digest(state: str) -> str:

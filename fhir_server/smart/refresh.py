@@ -34,7 +34,7 @@ ENDS = ("grant", "session", "sub", "client_id", "code")
 
 
 class Reused(Exception):
-    """The token had been used before: whoever has the next one is not to be trusted, and the family has ended."""
+    """The token had been used before: whoever has the next one is not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Families:
             return self._families.find_one({**self._one(family, token), **self._living()}, {"_id": 1}) is not None
 
     def rotate(self, family: Family, token: str) -> str:
-        """The next token of the family; `token` is spent.  Raises Reused if it had been: the family has ended then."""
+        """The next token of the family; `token` is spent.  Raises Reused if it had been."""
         name, secret = token.partition(".")[0], secrets.token_urlsafe(ENTROPY)
         now = self._clock()
         with answering():
@@ -110,10 +110,15 @@ class Families:
                     "$inc": {"generation": 1},
                 },
             )
-            if not done.matched_count:
-                self._families.update_one({"_id": family.id, "status": LIVE}, {"$set": {"status": "reused"}})
-                raise Reused
+        if not done.matched_count:
+            raise Reused
         return f"{name}.{secret}"
+
+    def distrust(self, family: Family) -> bool:
+        """End the family, of which a token came twice; whether it had not ended yet."""
+        with answering():
+            done = self._families.update_one({"_id": family.id, "status": LIVE}, {"$set": {"status": "reused"}})
+        return done.modified_count == 1
 
     def is_live(self, id: str) -> bool:
         """Whether the family with this id still lives."""

@@ -16,11 +16,12 @@ from pymongo.database import Database
 from werkzeug.datastructures import MultiDict
 
 from fhir_server.access import Actor
+from fhir_server.accounts.account import Profile
 from fhir_server.fhir.outcome import Unauthorized
 from fhir_server.smart.asked import Constrain
 from fhir_server.smart.assertions import Assertions
 from fhir_server.smart.authentication import Authentication, refuse_query
-from fhir_server.smart.authorization import Authorization, ProfileLike
+from fhir_server.smart.authorization import Authorization
 from fhir_server.smart.backend import BackendGrant
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.code_flow import CodeGrant, RefreshGrant
@@ -155,10 +156,11 @@ def smart(
     issuer: str,
     *,
     clock: Callable[[], datetime],
-    profiles: Callable[[str], Iterable[ProfileLike]],
+    profiles: Callable[[str], Iterable[Profile]],
     constrain: Constrain,
     record: Callable[..., None],
     in_standing: Callable[[Grounds], bool],
+    notify: Callable[[Grounds], None],
     limits: Limits,
     fetch_private: bool = False,
     brand: Mapping[str, Any] | None = None,
@@ -170,6 +172,7 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
+    notify        tells the person that an app was disconnected, since somebody else may have been using it
     fetch_private whether the keys of a client may be on a private address
     brand         the identifier of this server's own among the user-access brands
     """
@@ -183,6 +186,7 @@ def smart(
         style=issuer + STYLE,
         in_standing=in_standing,
         record=record,
+        notify=notify,
         clock=clock,
     )
     authorization = Authorization(
@@ -268,6 +272,7 @@ class AuthorizationServer(FlaskAuthorizationServer):
         self.issuer = issuing
         self.codes = kept.codes
         self.families = kept.families
+        self.find_client = kept.clients.find
         for grant in (CodeGrant, RefreshGrant, BackendGrant):
             self.register_grant(grant)
 

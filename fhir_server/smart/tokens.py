@@ -184,7 +184,7 @@ class Tokens:
                 "The access token is not known, or has expired; get a new one.",
                 headers={"WWW-Authenticate": 'Bearer realm="fhir-server", error="invalid_token"'},
             )
-        actor = _actor(kept)
+        actor = holder_of(kept)
         if actor != guess:
             if len(self._seen) >= SEEN:
                 self._seen.clear()
@@ -207,7 +207,8 @@ class Tokens:
         return self._base is None or kept.get("audience", self._base) == self._base
 
 
-def _actor(kept: Mapping[str, Any]) -> Actor:
+def holder_of(kept: Mapping[str, Any]) -> Actor:
+    """Who holds the token of which this is kept."""
     return Actor(
         kind=kept["kind"],
         name=kept["name"],

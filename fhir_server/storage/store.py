@@ -53,7 +53,7 @@ COUNTED = 10_000
 _TOO_LARGE = "The resource is too large to be kept: 16 MB with its index."
 _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
-_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "deposited": 1}
+_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "depositor": 1, "deposited": 1}
 _MAJORITY = WriteConcern("majority", j=True)
 #: For documents that are read without the numbers of their index entry: a registry that decodes is asked about each
 #: value, which takes longer than all else.  What is asked may hold decimals.
@@ -95,6 +95,7 @@ class Ahead:
     by_key    whoever asks, it is one whole document, that is decided on when it is there
     watching  to be held while it runs: tells of it if it is slow
     options   of the aggregation it becomes a part of: how long it may take
+    plain     whether it is documents of the server's own, and no resources
     """
 
     type: str
@@ -103,6 +104,7 @@ class Ahead:
     by_key: bool = False
     watching: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    plain: bool = False
 
     @property
     def stage(self) -> dict[str, Any]:
@@ -111,6 +113,8 @@ class Ahead:
 
     def read(self, documents: Iterable[dict[str, Any]]) -> Brought:
         """What was found."""
+        if self.plain:
+            return Brought(self.asked, [], list(documents))
         found = [read_current(self.type, document) for document in documents]
         return Brought(self.asked, [stored._replace(place=(stored.id,)) for stored in found])
 
@@ -121,6 +125,7 @@ class Brought:
 
     asked: tuple[Any, ...]
     found: list[Stored]
+    plain: list[dict[str, Any]] = field(default_factory=list)
 
 
 def ahead_of_read(type: str, id: str) -> Ahead:
@@ -546,8 +551,7 @@ class Unit:
         self.wrote = True
 
     def alongside(self, work: Callable[[ClientSession], T]) -> T:
-        """Run `work`, which writes elsewhere, as a part of this transaction; it leaves every failure to it."""
-        self.flush()
+        """Run `work`, which writes elsewhere, as a part of this transaction; it handles no failure of MongoDB's."""
         self.wrote = True
         return work(self._session)
 

@@ -78,7 +78,13 @@ def blueprint(
         kept = _living(asked, session)
         leads_to = authorization.refuse(asked, session)
         return pages.page(
-            "refused", client=client, display=asked.display, leads_to=leads_to, host=host_of(leads_to), kept=bool(kept)
+            "refused",
+            person=session.subject and session.subject.name,
+            client=client,
+            display=asked.display,
+            leads_to=leads_to,
+            host=host_of(leads_to),
+            kept=bool(kept),
         )
 
     @consent.errorhandler(AuthorizationError)
@@ -130,7 +136,15 @@ def blueprint(
             ticked=ticked,
             how_long=how_long,
             problem=problem,
+            several=_several(asked, session),
         )
+
+    def _several(asked: AuthorizationRequest, session: Session) -> bool:
+        """Whether the person could have chosen another record."""
+        subject = session.subject
+        if subject is None or subject.account is None or (asked.launch and asked.launch.get("patient")):
+            return False
+        return len(tuple(authorization.profiles(subject.account))) > 1
 
     return consent
 
@@ -146,6 +160,7 @@ def page(
     ticked: Callable[[lines.Row], bool] = lambda row: row.ticked,
     how_long: str = "once",
     problem: str | None = None,
+    several: bool = False,
 ) -> Response:
     """The page of consent, as this offer stands."""
     said = {row.kind: row for row in offer.rows}
@@ -153,6 +168,7 @@ def page(
         "consent",
         status=400 if problem else 200,
         form_action=(forms.leads_to(redirect_uri),),
+        person=offer.subject.name,
         offer=offer,
         request_id=request_id,
         form=form,
@@ -164,6 +180,7 @@ def page(
         how_long=how_long,
         until={name: day(now + length, language) for name, length in LASTING.items() if length},
         before=day(offer.previous.granted_at, language) if offer.previous else None,
+        several=several,
         problems=[("choose", words(language)["consent"][problem])] if problem else [],
     )
 
@@ -171,7 +188,7 @@ def page(
 def host_of(uri: str) -> str:
     """Where a redirect leads, as a person can check it: the host, or the scheme of an app of the device."""
     parts = urlsplit(uri)
-    return parts.netloc if parts.scheme in ("http", "https") else f"{parts.scheme}:"
+    return parts.netloc.rpartition("@")[2] if parts.scheme in ("http", "https") else f"{parts.scheme}:"
 
 
 def _purpose(name: str) -> str:

@@ -25,12 +25,28 @@ class Notices:
 
     def connected(self, subject: Subject, client: Client, grant: Grant, display: str | None) -> None:
         """The person allowed the app what the grant says."""
-        self._send("app_connected", subject, client, grant, display)
+        message = "app_connected" if grant.lasting_until else "app_connected_once"
+        self._send(message, subject, client, grant, display)
 
     def withdrawn(self, subject: Subject, client: Client, grant: Grant, display: str | None) -> None:
         """The person took back all, or a part: then the grant is what is left."""
         message = "app_withdrawn" if grant.status == "withdrawn" else "app_narrowed"
         self._send(message, subject, client, grant, display)
+
+    def disconnected(self, account: str, client: Client) -> None:
+        """The app was disconnected here, since what it holds came from two sides."""
+        found = self.accounts.find(account)
+        if found is None or "email" not in found.channels:
+            return
+        title, text = letters.say(
+            "app_disconnected",
+            found.language,
+            name=found.name,
+            app=client.name,
+            publisher=client.publisher,
+            url=self.page,
+        )
+        self.outbox.put("email", found.destination("email"), title, text)
 
     def _send(self, message: str, subject: Subject, client: Client, grant: Grant, display: str | None) -> None:
         account = self.accounts.find(subject.account)
@@ -46,7 +62,7 @@ class Notices:
             publisher=client.publisher,
             record=display or account.name,
             what="\n".join(f"– {verb} : {' · '.join(labels)}" for verb, labels in lines.summary(rows, spoken)),
-            until=day(grant.lasting_until, spoken) if grant.lasting_until else "—",
+            until=day(grant.lasting_until, spoken) if grant.lasting_until else "",
             url=self.page,
         )
         self.outbox.put("email", account.destination("email"), title, text)

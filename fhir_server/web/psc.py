@@ -15,7 +15,8 @@ from flask import Blueprint, Response, request
 from fhir_server.smart import professionals
 from fhir_server.smart.authorization import Authorization, AuthorizationError
 from fhir_server.smart.professionals import Activity, Find, NotAdmitted, Professional
-from fhir_server.smart.psc import ProSanteConnect, SignedIn, SignInRefused
+from fhir_server.smart.provider import SignInRefused
+from fhir_server.smart.psc import ProSanteConnect, SignedIn
 from fhir_server.smart.requests import AuthorizationRequest
 from fhir_server.smart.sessions import Cookie, Ended, Session, Sessions
 from fhir_server.web import forms
@@ -147,7 +148,7 @@ class _Steps:
             professional = professionals.read(signed_in.claims)
             professionals.practitioner(professional, self._in.find)
         except NotAdmitted as refusal:
-            psc.settle(session)
+            psc.forget(session)
             self._record_refusal(refusal.reason)
             return _refused(refusal.reason, signed_in.onward)
         if len(professional.activities) <= 1 and not psc.notice_due(professional.sub):

@@ -29,7 +29,7 @@ from fhir_server.web import forms
 from fhir_server.web.browsers import name_of
 from fhir_server.web.moments import moment
 from fhir_server.web.pages import language, page, strict
-from fhir_server.web.words import words
+from fhir_server.web.words import LANGUAGES, words
 
 SIGN_IN, CODE, SIGN_OUT, ACCOUNT = "/sign-in", "/sign-in/code", "/sign-out", "/account"
 #: The pages of this server that one can sign in for, by the name that the address says.
@@ -95,6 +95,7 @@ def blueprint(signing_in: SigningIn) -> Blueprint:
     pages.post(SIGN_IN)(steps.take_password)
     pages.get(CODE)(steps.ask_code)
     pages.post(CODE)(steps.take_code)
+    pages.get(f"{CODE}/send")(steps.back_to_code)
     pages.post(f"{CODE}/send")(steps.send_again)
     pages.get(SIGN_OUT)(steps.ask_to_leave)
     pages.post(SIGN_OUT)(steps.leave)
@@ -188,11 +189,11 @@ class _Steps:
             secret, session = self._in.sessions.rotate(session, account=account.id)
         except Ended:
             return self._stale()
+        onward = go(address_of(CODE))
         try:
             self._send(account, session, None)
         except Wait:
-            """The page of the code says for how long."""
-        onward = go(address_of(CODE))
+            onward = go(address_of(CODE, late="1"))
         self._in.cookie.write(onward, secret)
         return onward
 
@@ -227,7 +228,8 @@ class _Steps:
         session, account = self._half()
         if session is None or account is None:
             return go(address_of(SIGN_IN))
-        return self._code_page(session, account)
+        late = "late" in request.args and self._in.codes.sent(session.id, "sign-in") is None
+        return self._code_page(session, account, _said("sign-in-code")["many"] if late else None)
 
     def take_code(self) -> AnyResponse:
         """Signed in, if these are the digits."""
@@ -261,6 +263,11 @@ class _Steps:
         except Undeliverable:
             return self._code_page(session, account, _said("sign-in-code")["undeliverable"], status=422)
         return go(address_of(CODE))
+
+    def back_to_code(self) -> AnyResponse:
+        """Who reloads the answer to that form, or changes its language, wants to see the page."""
+        chosen = request.args.get("lang")
+        return go(address_of(CODE, lang=chosen) if chosen in LANGUAGES else address_of(CODE))
 
     def _send(self, account: Account, session: Session, channel: Channel | None) -> None:
         device = request.cookies.get(self._device)

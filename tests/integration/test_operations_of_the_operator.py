@@ -105,6 +105,19 @@ def test_a_setting_with_a_bad_value(tmp_path: Path, setting: str, value: str) ->
         (("--scope", "system/*.rs", "--patient", "nobody"), "A system/ scope is the operator's"),
         (("--scope", "patient/*.rs"), "A patient/ scope needs --patient."),
         (("--scope", "patient/*.rs", "--patient", "nobody"), "Patient/nobody is not known."),
+        (
+            ("--scope", "user/*.rs", "--practitioner", "d", "--mode", "bris_de_glace", "--reason", "x"),
+            "--mode bris_de_glace needs --practitioner and --patient",
+        ),
+        (
+            ("--scope", "user/*.rs", "--practitioner", "d", "--patient", "p", "--mode", "centre_15", "--reason", " "),
+            "--mode centre_15 needs --reason",
+        ),
+        (
+            ("--scope", "user/*.rs", "--practitioner", "d", "--patient", "p", "--mode", "centre_15", "--reason", "x")
+            + ("--ttl", "3601"),
+            "--ttl 3601: an emergency lasts an hour at most.",
+        ),
     ],
 )
 def test_a_token_that_cannot_be(server: Server, arguments: tuple[str, ...], said: str) -> None:

@@ -349,8 +349,12 @@ def test_a_sign_in_is_as_fresh_as_the_client_asks(launches: Launching) -> None:
         assert _steps(launches, session=session, max_age="60") == "sign-in"
         assert _steps(launches, session=session, max_age="0") == "sign-in"
         assert _steps(launches, session=session, max_age="600") == "consent"
+        late = launches.launch(launches.register(), session, max_age="0")
+        request = late.asked()
         again = launches.kept.sessions.rotate(session, auth_time=launches.clock())[1]
         assert _steps(launches, session=again, max_age="60") == "consent"
+        # Whoever has signed in for this request need not do so twice.
+        assert launches.smart.authorization.step(request, again) == "consent"
     finally:
         launches.clock.ahead = timedelta()
 
@@ -443,6 +447,10 @@ class TestEmergency:
             authorization.grant(request, launch.session, frozenset())
         with pytest.raises(AuthorizationError):
             authorization.declare_emergency(request, launch.session, "  ")
+        request = authorization.declare_emergency(request, launch.session, "unconscious", purpose="BTG")
+        again = authorization.choose_patient(request, launch.session, "another")
+        assert authorization.step(again, launch.session) == "emergency"
+        request = authorization.choose_patient(again, launch.session, "someone", display="Someone")
         request = authorization.declare_emergency(request, launch.session, "unconscious", purpose="BTG")
         assert authorization.step(request, launch.session) == "consent"
         with launches.app.test_request_context():

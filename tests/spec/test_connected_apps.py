@@ -74,7 +74,7 @@ def test_what_an_app_may_do_is_said(connected: Connected) -> None:
         "Résultats d’examens · Vaccinations · Habitudes de vie · Mesures · Groupe sanguin · Identité"
     )
     assert facts["Ajouter"] == "Vaccinations"
-    assert all(facts[name] for name in ("Autorisée le", "Dernier accès le", "Jusqu’au"))
+    assert all(facts[name] for name in ("Autorisée le", "Dernier accès le", "Fin"))
 
 
 def test_one_line_is_withdrawn(launches: Launching, connected: Connected) -> None:
@@ -218,7 +218,7 @@ def test_the_person_has_it_in_writing(launches: Launching, connected: Connected)
     """A message at each connection: which app, whose record, what, until when, and where to take it back"""
     message = Outbox(launches.database, launches.clock).latest(1)[0]
     assert message.to == "person@example.fr"
-    assert message.subject == f"{connected.launch.client.name} est connectée au dossier de The person"
+    assert message.subject == f"{connected.launch.client.name} a accès au dossier de The person"
     assert "– Consulter : Résultats d’examens · Vaccinations" in message.text
     assert f"{ISSUER}/apps" in message.text
     year = (launches.clock() + timedelta(days=365)).year

@@ -354,7 +354,7 @@ def test_names_with_marks(searching: Searching, spelt: str) -> None:
     assert 'name="patient" value="child"' in searching.by_traits(spelt, born, "male").text
 
 
-@pytest.mark.parametrize("family", ["*", "L", "", "%", ".*", "Lefèvre,Durand", "Lefèvre|", "$", "\\", "{}"])
+@pytest.mark.parametrize("family", ["*", "L", "", "%", ".*", "Lefèvre,Durand", "Lefèvre|", "$", "\\", "{}", "a\0b"])
 def test_nothing_to_browse(searching: Searching, family: str) -> None:
     answer = searching.by_traits(family, "1969-05-12", "female")
     assert answer.status_code in (200, 422)

@@ -18,7 +18,8 @@ from pymongo.database import Database
 from fhir_server.demo.professionals import professionals as of_the_demonstration
 from fhir_server.smart import professionals, psc
 from fhir_server.smart.professionals import FINESS, NATIONAL_PERSON, RPPS, Activity, NotAdmitted
-from fhir_server.smart.psc import ProSanteConnect, Provider, SignInRefused
+from fhir_server.smart.provider import AGAIN, MOST_KEYS, Provider, SignInRefused
+from fhir_server.smart.psc import ProSanteConnect
 from fhir_server.smart.sessions import Session, Sessions
 from tests.providers import CLIENT_ID, CLIENT_SECRET, WrongProvider, provider
 
@@ -238,14 +239,14 @@ def test_keys_are_kept_and_looked_for_anew_but_not_each_time(client: Client) -> 
     assert client.at.asked["/jwks"] <= 2
     client.at.header, client.at.own_key = {}, OTHER_KEY
     client.at.published.append(OTHER_KEY)
-    client.now += psc.AGAIN
+    client.now += AGAIN
     client.at.now = client.now.timestamp()
     assert client.sign_in().acr == "eidas1"
     assert client.at.asked["/.well-known/openid-configuration"] == 1
 
 
 def test_keys_that_are_too_many(client: Client) -> None:
-    client.at.published = [KEY] * (psc.MOST_KEYS + 1)
+    client.at.published = [KEY] * (MOST_KEYS + 1)
     assert refused(client) == "unavailable"
 
 
@@ -434,6 +435,13 @@ def test_activities(said: dict[str, Any], activities: list[Any] | None) -> None:
     expected = [Activity(*one) for one in activities] if activities is not None else None
     found = list(professionals.read(said).activities)
     assert found == expected if expected is not None else [one.name for one in found] == [SITE["raisonSocialeSite"]]
+
+
+def test_an_identifier_means_itself_alone() -> None:
+    """What would be more than one value of a search is none"""
+    odd = {"numeroFinessSite": "370099027,370099001", "numeroSiretSite": "a|b", "numeroSirenSite": "123456789"}
+    (activity,) = professionals.read(claims(SubjectRefPro=exercise(activities=[odd]))).activities
+    assert [value for _, value in activity.structures] == ["123456789"]
 
 
 def test_the_site_before_the_legal_entity() -> None:

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from fhir_server.config import ConfigError, Settings
 from fhir_server.smart import psc
+from fhir_server.smart.provider import provider_of
 from tests.calls import follow
 from tests.launches import ISSUER
 from tests.professionals import PEOPLE, SOFTWARE, Browser, Practice, practising
@@ -190,6 +191,7 @@ def test_who_the_directory_does_not_know(practice: Practice, browser: Browser, l
     assert browser.session and browser.session.subject is None
     assert browser.get("/sign-in/psc/capacity").status_code == 400
     assert practice.at.database["Practitioner"].count_documents({}) == before
+    assert practice.at.database["_psc_sessions"].find_one({"_id": browser.session.id}) is None
 
 
 def test_too_low_a_level(practice: Practice, browser: Browser) -> None:
@@ -283,10 +285,10 @@ def test_a_server_without_a_provider(served: Any) -> None:
 @pytest.mark.parametrize("given", [("psc_issuer",), ("psc_issuer", "psc_client_id"), ("psc_client_secret",)])
 def test_half_a_provider_stops_the_start(given: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="go together"):
-        psc.provider_of(Settings(**dict.fromkeys(given, "https://psc.example")))
+        provider_of(Settings(**dict.fromkeys(given, "https://psc.example")))
 
 
 def test_the_secret_is_not_in_what_is_printed() -> None:
     settings = Settings(psc_issuer="https://psc.example", psc_client_id="me", psc_client_secret="hush")
     assert "hush" not in repr(settings)
-    assert "hush" not in repr(psc.provider_of(settings))
+    assert "hush" not in repr(provider_of(settings))

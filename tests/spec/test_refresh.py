@@ -6,6 +6,7 @@ RFC 6749 s. 6; RFC 9700 s. 2.2.2, s. 4.14; SMART 2.2: app-launch.html (refresh),
 from __future__ import annotations
 
 import json
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -62,6 +63,18 @@ def test_its_reuse_is_in_the_record_of_accesses(launches: Launching) -> None:
     found = [entry["resource"] for entry in events["entry"]]
     assert any("used twice" in event.get("outcomeDesc", "") for event in found)
     assert told["refresh_token"] not in json.dumps(events)
+
+
+def test_the_person_is_told_of_its_reuse_once(launches: Launching) -> None:
+    """smart-security 5.2, O8: by a message, that says nothing of the tokens"""
+    name = f"App {secrets.token_hex(6)}"
+    launch, told = begun(launches, name=name)
+    launch.refresh(told["refresh_token"])
+    for _ in range(3):
+        launch.refresh(told["refresh_token"])
+    kept = list(launches.database["_outbox"].find({"subject": {"$regex": name}}))
+    assert len(kept) == 1
+    assert told["refresh_token"].partition(".")[0] not in str(kept)
 
 
 def test_ten_at_once_leave_one_alive_at_most(launches: Launching) -> None:

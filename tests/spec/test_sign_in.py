@@ -639,6 +639,8 @@ def test_another_code(world: World, browser: Browser) -> None:
     answer = browser.post("/sign-in/code/send", {"form": token, "channel": "sms"})
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= BETWEEN.total_seconds()
+    answer = browser.get("/sign-in/code/send?lang=en")
+    assert (answer.status_code, path_of(answer)) == (303, "/sign-in/code?lang=en")
     world.clock.later = BETWEEN
     assert browser.post("/sign-in/code/send", {"form": token, "channel": "pigeon"}).status_code == 422
     answer = browser.post("/sign-in/code/send", {"form": token, "channel": "sms"})
@@ -661,7 +663,7 @@ def test_too_many_codes(world: World) -> None:
         world.browser().send("/sign-in", login="camille.moreau", password=RIGHT)
     late = world.browser()
     page = path_of(late.send("/sign-in", login="camille.moreau", password=RIGHT))
-    assert "Demandez un code" in late.get(page).text
+    assert "Aucun code n’a été envoyé" in late.get(page).text
     answer = late.post("/sign-in/code/send", {"form": late.token(page, 1), "channel": "email"})
     assert answer.status_code == 429
     assert "Trop de codes" in answer.text

@@ -87,6 +87,18 @@ def test_what_is_not_ticked_is_not_granted(launches: Launching) -> None:
     assert caller("GET", "Observation").status_code == 200
 
 
+def test_what_was_granted_can_be_asked_for_again(launches: Launching) -> None:
+    """RFC 6749 s. 6, s. 3.3: an app that has kept the words of its scope asks in them, and gets the same"""
+    client = launches.register(scope="launch/patient patient/Observation.rs offline_access")
+    session = launches.sign_in(launches.person())
+    first = launches.launch(client, session)
+    told = first.tokens(ticked={"RESULTATS.laboratory-read"})
+    again = first.refresh(told["refresh_token"], scope=told["scope"]).json
+    assert again["scope"] == told["scope"]
+    second = launches.launch(client, session, scope=told["scope"]).tokens()
+    assert set(second["scope"].split()) == set(told["scope"].split())
+
+
 @pytest.mark.parametrize(
     "verifier",
     [None, "", "x" * 42, "x" * 129, "é" * 50, "x" * 43, "challenge"],
@@ -462,6 +474,22 @@ class TestEhrLaunch:
         assert (
             launches.launch(app, session, launch=opened.json["launch"]).begin().headers["Location"].startswith(REDIRECT)
         )
+
+    def test_the_name_of_the_patient_is_for_who_may_see_it(
+        self, launches: Launching, software: tuple[Any, str]
+    ) -> None:
+        """DESIGN 6, A18: nobody learns names by making up ids; whose own record it is sees it on the page"""
+        session, token = software
+        app, patient = self.app(launches), launches.patient()
+        value = self.open(launches, token, client_id=app.client_id, patient=patient).json["launch"]
+        assert launches.launch(app, session, launch=value).asked().display is None
+        account = launches.person(patient)
+        own = launches.launch(launches.register(), launches.sign_in(account))
+        portal = own.tokens(lasting=None)["access_token"]
+        mine = self.app(launches, audience="patient")
+        value = self.open(launches, portal, client_id=mine.client_id).json["launch"]
+        kept = launches.kept.launches.claim(value, mine.client_id)
+        assert kept and kept["patient"] == patient and kept["display"]
 
     def test_a_launch_is_of_one_person_and_one_app(self, launches: Launching, software: tuple[Any, str]) -> None:
         """smart-security 5.2, O27"""

@@ -70,3 +70,19 @@ def luminance(colour: str) -> float:
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(
+    ("page", "computed"),
+    [
+        ("consent", {"title", "places", "nothing"}),
+        ("apps", {"title", "done_all", "done_none", "done_part"}),
+        ("refused", {"title"}),
+    ],
+)
+def test_the_pages_of_decisions_say_what_the_catalogues_have(page: str, computed: set[str]) -> None:
+    """computed: what is looked up by a name that the page puts together, or that the frame of every page shows."""
+    own = (WEB / "templates" / f"{page}.html").read_text("utf-8")
+    every = "".join(path.read_text("utf-8") for path in (WEB / "templates").glob("*.html"))
+    asked = set(re.findall(r"(?<!all_)words\.(\w+)", own)) | set(re.findall(rf"all_words\.{page}\.(\w+)", every))
+    assert asked | computed == {path[0] for path in keys(words("fr")[page])}

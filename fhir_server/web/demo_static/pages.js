@@ -43,7 +43,7 @@ export function show(id) {
 
 /** Say what went wrong in words of the page, and let the person go back to the start. */
 export function fail(error) {
-  console.warn(error);
+  console.warn(error.code ?? "", error);
   at("failure-text").textContent = words[`failure_${error.code}`] ?? words.failure_other;
   at("failure-code").textContent = error.code && !words[`failure_${error.code}`] ? error.code : "";
   show("failure");

@@ -149,7 +149,7 @@ at("launch").onclick = async () => {
   } catch (error) {
     tab.close();
     at("said").textContent = words.not_launched;
-    console.warn(error);
+    console.warn(error.code ?? "", error);
   }
   tell();
 };
