@@ -310,8 +310,11 @@ def test_what_is_masked_is_hidden_on_every_way_out(record: Record) -> None:
               "subject": {"reference": f"Patient/{record.id}"}}  # fmt: skip
     record.operator.create(listed)
     caller = reader.caller()
-    for reference in (kept, binary):
-        assert "read" in everywhere(caller, record.id, reference)
+    before = set(everywhere(caller, record.id, kept))
+    assert before >= {"read", "vread", "history", "meta", "by id", "by patient", "with all", "type history", "system",
+                      "system history", "compartment", "include", "revinclude", "everything", "batch", "total", "has",
+                      "list"}  # fmt: skip
+    assert {"read", "with all", "history", "total"} <= set(everywhere(caller, record.id, binary))
     assert record.holder("PATCH", kept, masking("MASQUE_PS"), Content_Type=JSON_PATCH).status_code == 200
     assert everywhere(caller, record.id, kept) == []
     assert caller("GET", f"{kept}/_history/2").status_code == 404
@@ -364,6 +367,7 @@ def test_the_depositor_patches_metadata_and_nothing_else(record: Record) -> None
         assert caller("PATCH", kept, change, Content_Type=JSON_PATCH).status_code == status, change
         assert other("PATCH", kept, change, Content_Type=JSON_PATCH).status_code == 404
     assert caller("PUT", kept, caller.get(kept)).status_code == 405
+    assert caller("DELETE", kept).status_code == 405
 
 
 def test_a_deposit_stays_in_its_record(record: Record) -> None:
