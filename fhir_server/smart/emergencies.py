@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import structlog
 from pymongo import DESCENDING, IndexModel, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -34,7 +35,7 @@ from fhir_server.fhir import json
 from fhir_server.fhir.outcome import Conflict, NotFound
 from fhir_server.repository import Surroundings
 from fhir_server.smart.emergency_notices import Notices
-from fhir_server.smart.emergency_signs import signs
+from fhir_server.smart.emergency_signs import Sign, signs
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.tokens import COLLECTION as TOKENS
 from fhir_server.smart.tokens import LIVE, NotIssued
@@ -50,6 +51,8 @@ MOST = 500
 
 #: given back: by the software.  ended: with the session, the client or the code.  expired: by itself.
 EndedBy = Literal["given back", "ended", "expired"]
+log = structlog.get_logger()
+
 _SERVER = Actor("operator", "fhir-server", ())
 
 
@@ -134,10 +137,12 @@ class Emergencies:
         token: the document that `write` keeps.
         """
         try:
-            self._around.store.run(lambda unit: self._open(unit, actor, token, write))
+            found = self._around.store.run(lambda unit: self._open(unit, actor, token, write))
         except NotOpened as error:
             self._record("refusal", actor=actor, patient=actor.patient, description=error.reason, refused=True)
             raise
+        if found:
+            log.warning("emergency.alert", access=actor.token_id, signs=found)
 
     def end(self, token: str) -> bool:
         """End the access that holds the token of this hash, which is dead then; whether it was open."""
@@ -199,7 +204,8 @@ class Emergencies:
         actor: Actor,
         token: Mapping[str, Any],
         write: Callable[[ClientSession | None], None],
-    ) -> None:
+    ) -> tuple[Sign, ...]:
+        """The signs of what is opened.  Raises NotOpened."""
         if token["expires_at"] - token["created_at"] > LONGEST or not actor.reason:
             raise NotOpened("right")
         patient = self._patient(str(actor.patient), unit)
@@ -241,6 +247,7 @@ class Emergencies:
             # Of nobody's record: it is for the operator alone.
             who = f"{actor.token_id} Practitioner/{actor.practitioner}: {', '.join(found)}"
             self._record.within(unit, "emergency-alert", actor=_SERVER, description=who)
+        return found
 
     def _end(self, access: Access, by: EndedBy) -> bool:
         """Whether it was this that ended the access: its token is dead, and its end recorded, or neither."""
