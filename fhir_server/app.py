@@ -161,6 +161,7 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         check_references=settings.check_references,
         demands=demands.read(settings.demanded_profiles),
         matrix=matrix_of(settings),
+        labels_together=settings.labels_together,
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
 

@@ -13,16 +13,18 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from fhir_server import audit
-from fhir_server.access import Actor, Choices, Decision, Known, changes, consents, decide, displays
+from fhir_server.access import Actor, Choices, Decision, Known, changes, consents, decide, displays, visibility
 from fhir_server.access.choices import read as read_choices
 from fhir_server.access.decision import DOCUMENTS, rests_on_choices
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.rules import references as standing_for
 from fhir_server.access.scopes import Scope
 from fhir_server.access.sections import CONSTRAINTS, Pairs
+from fhir_server.access.visibility import Before
 from fhir_server.audit import Record, Recorder, Trail
 from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
+from fhir_server.fhir.labels import MASKED
 from fhir_server.fhir.outcome import (
     BadRequest,
     Conflict,
@@ -97,6 +99,7 @@ class Surroundings:
     demands: Table = field(default_factory=dict)
     terminology: Source = field(default_factory=carried_terminologies)
     matrix: Matrix = field(default_factory=carried_matrix)
+    labels_together: bool = False
     _read: dict[tuple[str, Pairs], Expression] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -885,28 +888,48 @@ class Repository:
         """The resource as the actor may have it kept.  Raises Forbidden, MethodNotAllowed, Unprocessable."""
         if self.actor.kind == "operator":
             return resource
-        patients = index.patients_of(resource["resourceType"], resource, self._around.base)
-        self._learn(frozenset(patients))
         return changes.settled(
             self.actor,
             interaction,
             resource,
-            json.parse(before.body or b"") if before else None,
+            _before(before),
             entered=before is None or bool(set(before.depositor) & set(standing_for(self.actor))),
-            choices=self._choices[patients[0]].in_force(self._around.clock()) if patients else None,
+            choices=self._chosen_for(resource),
+            now=self._around.clock(),
+            together=self._around.labels_together,
             base=self._around.base,
         )
 
+    def _chosen_for(self, resource: Resource) -> Choices | None:
+        """The choices in force of the patient whose record the resource belongs to; None if it belongs to none."""
+        patients = index.patients_of(resource["resourceType"], resource, self._around.base)
+        self._learn(frozenset(patients))
+        return self._choices[patients[0]].in_force(self._around.clock()) if patients else None
+
     def _deposit(self, resource: Resource, kept: Entry, before: Stored | None, *, loaded: bool) -> Entry:
-        """Who deposited it and when, and the documents whose content it is: as they are, once they are."""
+        """
+        Who deposited it and when, and the documents whose content it is: as they are, once they are.
+
+        And whether it is its holder who masked it.
+        """
+        masked = {"held": True} if self._is_held(resource, kept, before) else {}
         if before is None:
             by = standing_for(self.actor)
             if loaded and self.actor.kind == "operator":
                 by = changes.said_depositor(resource, kept.get("owner"), self._around.base)
             if consents.is_app(resource):
                 by = ()  # evidence is nobody's to change or delete
-            return {"deposited": kept["updated"], **({"depositor": list(by)} if by else {})}
-        return {name: before.entry[name] for name in ("depositor", "deposited", DOCUMENTS) if name in before.entry}
+            return {"deposited": kept["updated"], **({"depositor": list(by)} if by else {}), **masked}
+        return masked | {
+            name: before.entry[name] for name in ("depositor", "deposited", DOCUMENTS) if name in before.entry
+        }
+
+    def _is_held(self, resource: Resource, kept: Entry, before: Stored | None) -> bool:
+        if MASKED not in kept.get("labels", ()):
+            return False
+        if before and MASKED in before.entry.get("labels", ()):
+            return bool(before.entry.get("held"))
+        return visibility.is_held(self.actor, self._chosen_for(resource), is_new=before is None)
 
     def _keep(self, stored: Stored, replaces: Stored | None) -> Stored:
         if replaces:
@@ -955,6 +978,13 @@ class Repository:
         if self._unit is None:
             raise RuntimeError("a write outside of a transaction")
         return self._unit
+
+
+def _before(stored: Stored | None) -> Before | None:
+    """What is replaced, as the rules on what is written take it."""
+    if stored is None:
+        return None
+    return Before(json.parse(stored.body or b""), stored.entry.get("deposited"), stored.entry.get("held", False))
 
 
 def _about(stored: Stored) -> frozenset[str]:

@@ -19,7 +19,7 @@ what it does.  Nothing is open that no rule opens.
     A17  the record of accesses is read by the holder, the *médecin traitant* and who acted
     A18  directories and terminologies are everybody's (`decision.py`)
 
-A13 is the scopes (`decision.py`), A16 is `changes.py`, A12 belongs to whoever grants the access.
+A13 is the scopes (`decision.py`), A16 is `changes.py` and `visibility.py`, A12 belongs to whoever grants the access.
 """
 
 from __future__ import annotations
@@ -187,6 +187,13 @@ def a3_holder_masks(case: Case) -> Expression:
     return NOTHING if case.actor.relation == "caregiver" or case.type == "Patient" else EVERYTHING
 
 
+def a2_professional_announces(case: Case) -> Expression:
+    """What a permit lets read: to record that the patient has been told; `changes.py` holds it to that.  R1111-53"""
+    if case.type in _NOT_DEPOSITED or case.type == "Consent":
+        return NOTHING
+    return all_of(a6_permit(case), none_of(a7_masked(case)))
+
+
 def a6_permit(case: Case) -> Expression:
     """By a permit in force: the sections that it covers, within the matrix.  CSP R1111-46"""
     if case.actor.mode != "normal":
@@ -334,7 +341,11 @@ _CHANGING = (
     Rule(PERSON, "hides", a4_kept_from_representatives),
 )
 UPDATING = (*_CHANGING, Rule(PERSON, "opens", a3_holder_changes))
-PATCHING = (*UPDATING, Rule(PERSON, "opens", a3_holder_masks))
+PATCHING = (
+    *UPDATING,
+    Rule(PERSON, "opens", a3_holder_masks),
+    Rule(PROFESSIONAL, "opens", a2_professional_announces),
+)
 DELETING = (*_CHANGING, Rule(PERSON, "opens", a3_holder_deletes))
 
 #: The rules of each interaction.
