@@ -26,6 +26,8 @@ from fhir_server.access import Actor
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
+from fhir_server.accounts.announcing import Announcing
+from fhir_server.accounts.housekeeping import Housekeeping
 from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Background, Follower, Recorder, Trail
 from fhir_server.config import ConfigError, Settings
@@ -166,6 +168,15 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
     )
 
 
+def housekeeping(client: MongoClient, settings: Settings, *, clock: Clock = now) -> Housekeeping:
+    """What is due by the calendar in the database that the settings name."""
+    database = client[settings.mongodb_database]
+    people = accounts.kept(database, settings, clock=clock)
+    url = base_of(client, settings).removesuffix("fhir")
+    announcing = Announcing(database, people.accounts, people.outbox, clock, url)
+    return Housekeeping(database, {"announcements": announcing.run})
+
+
 def matrix_of(settings: Settings) -> Matrix:
     """The habilitation matrix that the settings name.  Raises ConfigError."""
     return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
@@ -206,6 +217,7 @@ def create_app(
     around = surroundings(client, settings, base, clock=clock)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
     if background:
+        housekeeping(client, settings, clock=clock).start()
         Background(around.recorder, settings.audit_anchors).start()
     smart = _smart(around, settings, base_url, people)
 

@@ -63,8 +63,8 @@ from fhir_server.search.parameters import several_records
 from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
+from fhir_server.storage import announcements, contents, labelling
 from fhir_server.storage import choices as stored_choices
-from fhir_server.storage import contents, labelling
 from fhir_server.storage.choices import patients_of
 from fhir_server.storage.documents import CARRIED, CHOICES, Stored
 from fhir_server.storage.joins import Joins
@@ -751,6 +751,7 @@ class Repository:
         around = self._around
         written = list(self._written.values())
         labelling.follow(unit, written, self._replaced)
+        announcements.follow(unit, written, self._replaced)
         contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
         stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
 

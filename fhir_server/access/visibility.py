@@ -60,7 +60,7 @@ def faded(before: Before | None, now: datetime) -> bool:
     """Whether a label that kept it from its patient has fallen by itself, though it is still written there."""
     if before is None or before.deposited is None or INVISIBLE_TO_PATIENT not in labels(before.resource):
         return False
-    return before.deposited + ANNOUNCEMENT <= now
+    return before.deposited <= now - ANNOUNCEMENT
 
 
 def without(resource: Mapping[str, Any], *unwanted: str) -> Resource:
@@ -154,7 +154,7 @@ def _refuse_later(actor: Actor, said: set[str], had: set[str], before: Before, n
     """Raise for what could be said at the deposit, and not now."""
     if MASKED in had - said and before.held and actor.kind != "patient":
         raise Forbidden(f"Its holder masked it, and unmasks it: `{MASKED}` is not yours to take off.")
-    late = before.deposited is not None and before.deposited + ANNOUNCEMENT <= now
+    late = before.deposited is not None and before.deposited <= now - ANNOUNCEMENT
     if INVISIBLE_TO_PATIENT in said - had and late:
         raise Unprocessable(
             f"`{INVISIBLE_TO_PATIENT}` holds for a month after the deposit, which is over: CSP R1111-53.",

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument, WriteConcern
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from fhir_server.accounts.account import Channel
 from fhir_server.storage.store import answering
@@ -80,10 +82,23 @@ class Outbox:
         """Whether a message by this channel arrives somewhere."""
         return self.shown or channel in self._channels
 
-    def put(self, channel: Channel, to: str, subject: str, text: str, *, until: datetime | None = None) -> str:
-        """Keep the message until it has left; its id.  `until`: when it is worth nothing any more."""
+    def put(
+        self,
+        channel: Channel,
+        to: str,
+        subject: str,
+        text: str,
+        *,
+        until: datetime | None = None,
+        id: str | None = None,
+    ) -> str:
+        """
+        Keep the message until it has left; its id.
+
+        until: when it is worth nothing any more.  id: of a message that may be put again, and is one all the same.
+        """
         now = self._clock()
-        id = secrets.token_urlsafe(16)
+        id = id or secrets.token_urlsafe(16)
         kept = {
             "_id": id,
             "channel": channel,
@@ -98,7 +113,7 @@ class Outbox:
             "until": until,
             "expires_at": now + KEPT,
         }
-        with answering():
+        with answering(), suppress(DuplicateKeyError):
             self._outbox.insert_one(kept)
         for listener in self._listeners:
             listener()

@@ -38,6 +38,7 @@ HISTORY = "_history"
 CARRIED = "carried"
 CONDITIONAL = "_conditional"
 CHOICES = "_choices"
+ANNOUNCEMENTS = "_announcements"
 #: What the servers of one database know in common, a document each.
 SERVER = "_server"
 MET = "met"

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from fhir_server.app import now
 from tests.build import entry, observation, transaction
 from tests.calls import Caller, Served, serve
-from tests.spec.test_rules import JSON_PATCH, LABELS, Doctor, Record, choice, doctor, document, everywhere, masking
+from tests.spec.test_rules import JSON_PATCH, LABELS, Record, choice, doctor, document, everywhere, masking
 
 MASKED, LATER, KEPT = "MASQUE_PS", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
