@@ -27,7 +27,7 @@ from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
 from fhir_server.accounts.rates import Rates
-from fhir_server.audit import Recorder, Trail
+from fhir_server.audit import Background, Follower, Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.demo import psc as demo_psc
 from fhir_server.fhir.outcome import FhirError, NotFound
@@ -51,6 +51,7 @@ from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
+from fhir_server.storage.ledger import Ledger, keys_of
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
@@ -101,6 +102,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     store = store_of(client, settings)
     store.prepare()
     concepts.prepare(store.database)
+    ledger_of(client, settings).prepare()
     accounts.kept(store.database, settings, clock=now).prepare()
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     psc.prepare(store.database)
@@ -132,15 +134,22 @@ def store_of(client: MongoClient, settings: Settings) -> Store:
     )
 
 
+def ledger_of(client: MongoClient, settings: Settings, *, clock: Clock = now) -> Ledger:
+    """The record of accesses of the database that the settings name."""
+    return Ledger(client[settings.mongodb_database], keys_of(settings.audit_key or ""), clock)
+
+
 def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: Clock = now) -> Surroundings:
     """What the repositories of this process share.  `prepare` has been done."""
     store = store_of(client, settings)
     key = store.database[SERVER].find_one({"_id": "signing"})
     if key is None:
         raise RuntimeError("the database has not been prepared")
+    recorder = Recorder(ledger_of(client, settings, clock=clock))
+    store.follow(audit.TYPE, Follower(recorder).bring_up)
     return Surroundings(
         store=store,
-        recorder=Recorder(store.database),
+        recorder=recorder,
         clock=clock,
         new_id=new_id,
         base=base,
@@ -181,17 +190,21 @@ def create_app(
     *,
     clock: Clock = now,
     token_command: str | None = None,
+    background: bool = False,
     demo: bool = False,
 ) -> Flask:
     """
     The application of one worker.  `base_url` is without `/fhir`; `client` is this process's own.
 
     token_command: what to type for an access token, where the pages may say so.
+    background: do what can be done between requests, until the process ends.
     demo: whether the pages of the demonstration are there, too.
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
+    if background:
+        Background(around.recorder, settings.audit_anchors).start()
     smart = _smart(around, settings, base_url, people)
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:

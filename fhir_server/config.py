@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 PREFIX = "FHIR_SERVER_"
+#: A key of fewer characters could be guessed.
+LEAST_KEY = 32
 
 
 class ConfigError(Exception):
@@ -57,6 +59,12 @@ def _url(text: str) -> str:
     if parts.path.rstrip("/").endswith("/fhir"):
         raise ValueError("leave out `/fhir`, which the server adds")
     return text.rstrip("/")
+
+
+def _key(text: str) -> str:
+    if any(len(line.strip()) < LEAST_KEY for line in text.strip().splitlines() or [""]):
+        raise ValueError(f"expected {LEAST_KEY} characters or more")
+    return text
 
 
 def _zone(text: str) -> str:
@@ -128,6 +136,15 @@ SETTINGS = (
     ),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
+    Setting(
+        "audit_key",
+        _key,
+        None,
+        "Key of the record of accesses; without it, that of a file in the data dir.",
+        secret=True,
+    ),
+    Setting("audit_key_file", Path, None, "File that holds this key; on further lines, those of earlier days."),
+    Setting("audit_anchors", Path, None, "File that the heads of the record of accesses are appended to."),
     Setting("brand_name", str, "fhir-server", "What apps call this record where people choose one."),
     Setting("brand_website", _url, None, "The website behind that name; default the base URL."),
     Setting(
@@ -184,6 +201,9 @@ class Settings:
     habilitation_matrix: str | None = None
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
+    audit_key: str | None = field(default=None, repr=False)
+    audit_key_file: Path | None = None
+    audit_anchors: Path | None = None
     brand_name: str = "fhir-server"
     brand_website: str | None = None
     brands: str | None = None
@@ -223,4 +243,4 @@ def carried(folder: str) -> Path:
     return home / folder if (home / "setup.cfg").is_file() else home / f"fhir_server_{folder}"
 
 
-assert [field.name for field in fields(Settings)] == [setting.name for setting in SETTINGS]
+assert [each.name for each in fields(Settings)] == [setting.name for setting in SETTINGS]

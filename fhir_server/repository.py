@@ -17,7 +17,7 @@ from fhir_server.access.decision import DOCUMENTS, rests_on_choices
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.rules import references as standing_for
 from fhir_server.access.scopes import Scope
-from fhir_server.audit import Recorder, Trail
+from fhir_server.audit import Record, Recorder, Trail
 from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
 from fhir_server.fhir.outcome import (
@@ -63,7 +63,8 @@ from fhir_server.storage import contents, labelling
 from fhir_server.storage.choices import patients_of
 from fhir_server.storage.documents import CARRIED, Stored
 from fhir_server.storage.joins import Joins
-from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, allowed_by
+from fhir_server.storage.ledger import LEAVES
+from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, ahead_of_read, allowed_by
 from fhir_server.validation import structure
 from fhir_server.validation.demands import Table, demanded
 
@@ -159,9 +160,17 @@ class Repository:
 
     def ahead(self, type: str, where: Expression, limit: int) -> Ahead | None:
         """The first page of this search, by id, one more included; None for what is not looked up ahead."""
-        if has_joins(where) or rests_on_choices(self.actor, "search-type"):
+        if has_joins(where) or rests_on_choices(self.actor, "search-type") or self._store.follows(type):
             return None
         return self._store.ahead(type, where, allowed=self.decide("search-type", type).where, limit=limit + 1)
+
+    def ahead_of_read(self, type: str, id: str) -> Ahead | None:
+        """This resource; None for what is not looked up ahead."""
+        if self._store.follows(type):
+            return None
+        if rests_on_choices(self.actor, "read"):
+            return ahead_of_read(type, id)
+        return self._store.ahead_of_read(type, id, allowed=self.decide("read", type).where)
 
     def bring(self, brought: Brought) -> None:
         """What was looked up ahead, for the very actor of this repository."""
@@ -176,7 +185,10 @@ class Repository:
         Raises NotFound both when there is none and when the actor may not see it, Gone when it was deleted and the
         actor might have seen it.  R4: http.html#read
         """
-        self.decide(interaction, type)
+        decision = self.decide(interaction, type)
+        if self._brought and self._brought.found and self._brought.asked == (type, id, decision.where):
+            self._trail.disclose(self._brought.found)
+            return self._shown(self._brought.found)[0]
         stored = self._current(type, id)
         if stored is None or not self._may(interaction, stored):
             last = self._last_version(type, id) if stored is None else None
@@ -545,35 +557,31 @@ class Repository:
         trail = self._trail
         if error is None:
             if trail.disclosed or not trail.recorded:
-                self._around.recorder.record(*self._events(trail.interaction, trail.disclosed))
+                self._around.recorder.record(self._event(trail.interaction, trail.disclosed))
         else:
             outcome = audit.FAILED if error.status >= 500 else audit.REFUSED
             description = "; ".join(issue.diagnostics for issue in error.issues)[:500]
-            self._around.recorder.record(*self._events(trail.interaction, {}, outcome, description))
+            self._around.recorder.record(self._event(trail.interaction, {}, outcome, description))
         trail.recorded = True
 
-    def _events(
+    def _event(
         self,
         interaction: str,
         versions: dict[str, Stored],
         outcome: str = audit.SUCCESS,
         description: str | None = None,
-    ) -> list[Stored]:
-        """The AuditEvents of what was done: one for each patient whose it is."""
-        return [
-            audit.event(
-                self._trail,
-                self.actor,
-                id=self._around.new_id(),
-                now=self._around.clock(),
-                interaction=interaction,
-                versions=theirs,
-                patient=patient,
-                outcome=outcome,
-                description=description,
-            )
-            for patient, theirs in audit.by_patient(versions).items()
-        ]
+    ) -> Record:
+        """The record of what was done."""
+        return audit.event(
+            self._trail,
+            self.actor,
+            id=self._around.new_id(),
+            now=self._around.clock(),
+            interaction=interaction,
+            versions=versions,
+            outcome=outcome,
+            description=description,
+        )
 
     # --- the steps
 
@@ -659,8 +667,6 @@ class Repository:
     def _current(self, type: str, id: str) -> Stored | None:
         if self._unit:
             return self._unit.read(type, id)
-        if self._brought and self._brought.asked == (type, id):
-            return self._brought.found[0] if self._brought.found else None
         return self._store.read(type, id)
 
     def _last_version(self, type: str, id: str) -> Stored | None:
@@ -680,8 +686,7 @@ class Repository:
             result = work(inside, unit)
             if inside._written:
                 inside._follow(unit)
-                for event in self._events(interaction, inside._written):
-                    unit.insert(event)
+                unit.insert(LEAVES, self._around.recorder.leaf(self._event(interaction, inside._written)))
             return result, bool(inside._written)
 
         result, wrote = self._store.run(whole)

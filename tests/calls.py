@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from werkzeug.test import EnvironBuilder, TestResponse
 
 from fhir_server import app as application
 from fhir_server.access import Actor
+from fhir_server.audit import Follower, Recorder
 from fhir_server.config import Settings
 from fhir_server.smart.tokens import Tokens
 from tests.build import patient as a_patient
@@ -87,9 +89,21 @@ class Served:
     def events(self, answer: TestResponse) -> list[dict[str, Any]]:
         """The AuditEvents of the request that was answered so, by the time of their making."""
         asked = answer.headers["X-Request-Id"]
+        follow(self.client, self.name)
         kept = self.database["AuditEvent"].find({}, {"body": 1}).sort("_id", -1).limit(200)
         found = [json.loads(document["body"]) for document in kept]
         return [event for event in reversed(found) if asked in _request_ids(event)]
+
+
+def follow(client: MongoClient[dict[str, Any]], name: str, audit_key: str | None = None) -> None:
+    """Make the AuditEvents of what has been recorded, as is done before anybody reads them."""
+    _follower(client, name, audit_key).bring_up()
+
+
+@lru_cache
+def _follower(client: MongoClient[dict[str, Any]], name: str, audit_key: str | None) -> Follower:
+    settings = Settings(mongodb_database=name, audit_key=audit_key)
+    return Follower(Recorder(application.ledger_of(client, settings)))
 
 
 def serve(client: MongoClient[dict[str, Any]], name: str, **changes: Any) -> Served:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pymongo import MongoClient
 
 from fhir_server import app
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import Settings
 from fhir_server.storage.connection import connect, open_database
 
@@ -33,5 +34,5 @@ def port(text: str) -> int:
 def prepared(arguments: argparse.Namespace, settings: Settings) -> Iterator[MongoClient]:
     """A client of the database that the arguments and settings name, with its collections and indexes in place."""
     with open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir) as opened, connect(opened.uri) as client:
-        app.prepare(client, settings)
+        app.prepare(client, with_audit_key(arguments, settings))
         yield client

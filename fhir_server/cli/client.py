@@ -20,6 +20,7 @@ from fhir_server import app, audit
 from fhir_server.access import Actor
 from fhir_server.audit import Recorder, Trail
 from fhir_server.cli.arguments import add_data_dir, prepared
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import Settings
 from fhir_server.fhir import json
 from fhir_server.fhir.outcome import BadRequest, NotFound
@@ -27,6 +28,7 @@ from fhir_server.smart import client_metadata, names
 from fhir_server.smart.client_metadata import AUDIENCES, KINDS
 from fhir_server.smart.clients import METHODS, Clients
 from fhir_server.smart.registration import Invitations, told
+from fhir_server.storage.ledger import Ledger
 
 #: The kinds of image that a logo may be, by how their files are called.
 _IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
         work: Work = arguments.work
         done = work(arguments, database, settings)
         if done is not None:
-            _record(database, done)
+            _record(app.ledger_of(client, with_audit_key(arguments, settings)), done)
 
 
 def _verb(verbs: Any, name: str, work: Work, help: str) -> argparse.ArgumentParser:
@@ -202,7 +204,7 @@ def _content(path: Path) -> bytes:
         raise BadRequest(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def _record(database: Database, done: str) -> None:
+def _record(ledger: Ledger, done: str) -> None:
     record = audit.event(
         Trail("client", "CLI", "fhir-server client"),
         Actor("operator", "operator", ()),
@@ -212,4 +214,4 @@ def _record(database: Database, done: str) -> None:
         versions={},
         description=f"{getpass.getuser()}: {done}",
     )
-    Recorder(database).record(record)
+    Recorder(ledger).record(record)

@@ -18,6 +18,7 @@ from fhir_server.accounts import seed
 from fhir_server.accounts.accounts import Accounts
 from fhir_server.cli import load, sandbox
 from fhir_server.cli.arguments import add_data_dir, port
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.cli.serve import serve
 from fhir_server.config import Settings, carried
 from fhir_server.demo import psc
@@ -43,7 +44,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
 
     def before(base_url: str, uri: str) -> None:
         with connect(uri) as client:
-            load.load(client, settings, [carried("seed_data") / "bundles"], base=f"{base_url}/fhir", quiet=True)
+            bundles = [carried("seed_data") / "bundles"]
+            load.load(client, with_audit_key(arguments, settings), bundles, base=f"{base_url}/fhir", quiet=True)
             seed.load(Accounts(client[settings.mongodb_database], app.now), carried("seed_data"))
             psc.prepare(client[settings.mongodb_database])
             sandbox.register(client[settings.mongodb_database], base_url, arguments.data_dir)

@@ -10,6 +10,7 @@ from fhir_server import app, audit
 from fhir_server.access import Actor
 from fhir_server.audit import Recorder, Trail
 from fhir_server.cli.arguments import add_data_dir, prepared
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import Settings
 from fhir_server.smart.keys import Keys
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
                 versions={},
                 description=f"{getpass.getuser()}: new signing keys",
             )
-            Recorder(database).record(record)
+            Recorder(app.ledger_of(client, with_audit_key(arguments, settings))).record(record)
             keys.rotate()
         for kept in keys.list():
             until = f" until {kept['expires_at']:%Y-%m-%d %H:%M} UTC" if "expires_at" in kept else ""

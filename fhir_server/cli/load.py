@@ -25,6 +25,7 @@ from rich.table import Table
 
 from fhir_server import app
 from fhir_server.cli.arguments import add_data_dir
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.cli.load_crew import Alone, Crew, Workers, processes_for
 from fhir_server.cli.load_progress import Progress, no_progress, progress_on
 from fhir_server.cli.stopping import Stop, stopped_by_interrupt
@@ -94,6 +95,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
             print(f"fhir-server: {fault}", file=sys.stderr)
         sys.exit(1)
     with open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir) as opened:
+        settings = with_audit_key(arguments, settings)
         with connect(opened.uri) as client:
             app.prepare(client, settings)
             if arguments.code_system:

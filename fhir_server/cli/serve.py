@@ -21,6 +21,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server import app
 from fhir_server.cli.arguments import add_data_dir, port
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.cli.reindex import withheld
 from fhir_server.config import Settings
 from fhir_server.fhir.types import TYPES
@@ -80,6 +81,7 @@ def serve(
     opened = open_database(uri=settings.mongodb_uri, data_dir=arguments.data_dir, progress=_say)
     master = os.getpid()
     try:
+        settings = with_audit_key(arguments, settings, _say)
         with connect(opened.uri) as client:
             app.prepare(client, settings, base=f"{base_url}/fhir")
             lacking = withheld(app.store_of(client, settings).readiness, arguments, settings)
@@ -185,7 +187,12 @@ class _Gunicorn(BaseApplication):
                     appName=self._worker(os.getpid()),
                 )
                 return app.create_app(
-                    client, self._settings, self._base_url, token_command=self._token_command, demo=self._demo
+                    client,
+                    self._settings,
+                    self._base_url,
+                    token_command=self._token_command,
+                    background=True,
+                    demo=self._demo,
                 )
             except (StartError, PyMongoError) as error:
                 log.warning("worker.waits", error=type(error).__name__)

@@ -14,6 +14,7 @@ from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.audit import Recorder, Trail
 from fhir_server.cli.arguments import add_data_dir, prepared
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import Settings
 from fhir_server.fhir import json
 from fhir_server.fhir.outcome import BadRequest
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
             versions={},
             description=getpass.getuser(),
         )
-        Recorder(store.database).record(record)
+        Recorder(app.ledger_of(client, with_audit_key(arguments, settings))).record(record)
         print(Tokens(store.database, app.now).issue(actor, arguments.scope, timedelta(seconds=arguments.ttl)))
 
 

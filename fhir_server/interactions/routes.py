@@ -23,7 +23,7 @@ from fhir_server.interactions.search import foresee, search, search_compartment,
 from fhir_server.interactions.update import conditional_update, update
 from fhir_server.operations.registry import OPERATIONS, Level, find
 from fhir_server.repository import Repository
-from fhir_server.storage.store import Ahead, ahead_of_read
+from fhir_server.storage.store import Ahead
 from fhir_server.validation.words import nearest
 
 
@@ -99,18 +99,18 @@ class Router:
             raise NotFound(f"`{parts[0]}` is not a type that is kept here; {would_do}")
         raise NotFound(f"There is nothing at `{request.path}`.")
 
-    def foresee(self, request: FhirRequest, repository: Repository | None) -> Ahead | None:
+    def foresee(self, request: FhirRequest, repository: Repository) -> Ahead | None:
         """
         What the interaction will ask the store for first, if that can be said: of a read, and of a plain search.
 
-        repository: of the actor who is taken to ask; None where nobody is known yet.
+        repository: of the actor who is taken to ask.
         """
         type, _, id = request.path.partition("/")
         if request.method not in ("GET", "HEAD") or type not in TYPES or "/" in id or id.startswith(("_", "$")):
             return None
         if id:
-            return ahead_of_read(type, id)
-        return foresee(request, repository, type) if repository else None
+            return repository.ahead_of_read(type, id)
+        return foresee(request, repository, type)
 
     def _root(self, method: str) -> tuple[str, Callable[[FhirRequest, Repository], FhirResponse]]:
         if method == "GET":

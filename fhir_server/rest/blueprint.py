@@ -89,12 +89,12 @@ def blueprint(
 
         def foresee(actor: Actor | None) -> Ahead | None:
             """What the actor who is taken to hold the token will ask for.  Nothing is refused yet."""
-            if request.method not in ("GET", "HEAD"):
+            if actor is None or request.method not in ("GET", "HEAD"):
                 return None
             try:
                 seen.append(read_request(path, query, base))
-                guessed.extend([repository_for(actor, trail)] if actor else [])
-                return router.foresee(seen[0], guessed[0] if guessed else None)
+                guessed.append(repository_for(actor, trail))
+                return router.foresee(seen[0], guessed[0])
             except FhirError:
                 return None
 

@@ -25,7 +25,7 @@ from fhir_server.access import Actor
 from fhir_server.access import scopes as smart_scopes
 from fhir_server.access.scopes import Scope
 from fhir_server.fhir.outcome import Unauthorized
-from fhir_server.storage.store import Ahead, Brought, answering
+from fhir_server.storage.store import SERVED_OPTIONS, Ahead, Brought, answering
 
 COLLECTION = "_tokens"
 #: Bytes of randomness in a token.
@@ -81,6 +81,7 @@ class Tokens:
         stands: Callable[[Mapping[str, Any]], bool] = lambda kept: True,
     ):
         self._tokens = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
+        self._plainly = database[COLLECTION].with_options(codec_options=SERVED_OPTIONS)
         self._clock = clock
         self._base = base
         self._stands = stands
@@ -194,10 +195,11 @@ class Tokens:
     def _found(self, hash: str, ahead: Ahead | None) -> list[dict[str, Any]]:
         """The token, if there is one, and behind it what is looked up along with it."""
         if ahead is None:
-            kept = self._tokens.find_one({"_id": hash})
+            kept = self._plainly.find_one({"_id": hash})
             return [kept] if kept else []
+        tokens = self._tokens if ahead.by_key else self._plainly
         with ahead.watching():
-            return list(self._tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
+            return list(tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
 
     def _lives(self, kept: Mapping[str, Any]) -> bool:
         if kept["expires_at"] <= self._clock() or kept.get("status", LIVE) != LIVE:

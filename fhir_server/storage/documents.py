@@ -12,6 +12,7 @@ A collection per resource type holds current versions, under the resource's own 
     documents   of a Binary: the entries of the DocumentReferences whose content it is, by which it is judged
     origin      "server" on what the server itself wrote and nobody may change; "carried" on the conformance resources
                 that come along with it
+    place, mac  of an AuditEvent that was made of the ledger: audit/follow.py
     + the entry of search/index.py: owner, others, labels, keys, dates, numbers, strings, near, parts, contained
 
 `_history` holds every version of every type, the current one too:
@@ -133,6 +134,8 @@ NOT_OF_THE_INDEX = frozenset(
         "deposited",
         "documents",
         "origin",
+        "place",
+        "mac",
     )
 )
 

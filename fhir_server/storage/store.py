@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
+from bson.codec_options import CodecOptions
 from pymongo import DeleteOne, InsertOne, MongoClient, ReplaceOne, UpdateOne, WriteConcern, errors
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -53,6 +54,8 @@ _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
 _SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "deposited": 1}
 _MAJORITY = WriteConcern("majority", j=True)
+#: To decode documents that hold no numbers of an index entry with: a registry of types is asked about each value.
+SERVED_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 
 
 class Retry(Exception):
@@ -85,7 +88,7 @@ class Ahead:
     What is looked up in one round trip with the access token: an aggregation over the resources of a type.
 
     asked     what it answers, for whoever asks it afterwards
-    by_key    whoever asks, it is one document, that is decided on when it is there
+    by_key    whoever asks, it is one whole document, that is decided on when it is there
     watching  to be held while it runs: tells of it if it is slow
     options   of the aggregation it becomes a part of: how long it may take
     """
@@ -117,7 +120,7 @@ class Brought:
 
 
 def ahead_of_read(type: str, id: str) -> Ahead:
-    """The current version of one resource."""
+    """The current version of one resource, with all that it may be decided on by."""
     return Ahead(type, (type, id), ({"$match": {"_id": id}},), by_key=True)
 
 
@@ -139,6 +142,27 @@ class Store:
         self.readiness = Readiness(self.database, zone)
         self._slow = SlowQueries(self.database, slow_query_ms)
         self._collections: dict[str, Collection] = {}
+        self._following: dict[str, Callable[[], None]] = {}
+
+    def follow(self, type: str, bring_up: Callable[[], None]) -> None:
+        """Have the resources of this type brought up to date by `bring_up` whenever they are asked for."""
+        self._following[type] = bring_up
+
+    def follows(self, type: str) -> bool:
+        """Whether the resources of this type have to be brought up to date first: nothing is looked up ahead then."""
+        return type in self._following
+
+    def bring_up(self, type: str, session: ClientSession | None = None) -> None:
+        """Bring the resources of this type up to date.  Nothing within a transaction, which sees to it itself."""
+        if type in self._following and session is None:
+            self._following[type]()
+
+    def _served(self, type: str) -> Collection:
+        """The collection for what is read to be served: no numbers, whose decoding makes all of it slow."""
+        name = f"{type} served"
+        if name not in self._collections:
+            self._collections[name] = self.database[type].with_options(codec_options=SERVED_OPTIONS)
+        return self._collections[name]
 
     def collection(self, name: str) -> Collection:
         """The collection of this name: made once, since it is asked for by every request."""
@@ -163,6 +187,7 @@ class Store:
 
     def read(self, type: str, id: str, *, session: ClientSession | None = None) -> Stored | None:
         """The current version, if there is one.  Whoever calls must hold it against the decision."""
+        self.bring_up(type, session)
         with answering():
             found = self.collection(type).find_one({"_id": id}, session=session)
         return read_current(type, found) if found else None
@@ -203,6 +228,7 @@ class Store:
         """
         codes = [one.code for one in order]
         self.refuse(type, codes=codes)
+        self.bring_up(type, session)
         query = self._filter(type, where, allowed)
         behind = sorting.behind(after, order, back=back) if after is not None else {}
         by = sorting.direction(order, back=back)
@@ -224,8 +250,8 @@ class Store:
             if pipeline:
                 found = collection.aggregate(pipeline, session=session, maxTimeMS=self.timeout_ms).to_list()
             else:
-                projection = None if entries else _SERVED
-                cursor = collection.find(query, projection, session=session, max_time_ms=self.timeout_ms)
+                projection, source = (None, collection) if entries else (_SERVED, self._served(type))
+                cursor = source.find(query, projection, session=session, max_time_ms=self.timeout_ms)
                 found = cursor.sort(by).limit(limit).to_list()
         if back:
             found.reverse()
@@ -235,9 +261,17 @@ class Store:
         """As `find`, by id from the first on, to be looked up along with something else."""
         query = self._filter(type, where, allowed)
         pipeline = ({"$match": query}, {"$sort": {"_id": 1}}, {"$limit": limit}, {"$project": _SERVED})
+        return self._ahead(type, (type, where, limit), pipeline, query)
+
+    def ahead_of_read(self, type: str, id: str, *, allowed: Expression) -> Ahead:
+        """As `read`, where that is allowed, to be looked up along with something else."""
+        query = {"$and": [{"_id": id}, self._filter(type, EVERYTHING, allowed)]}
+        return self._ahead(type, (type, id, allowed), ({"$match": query}, {"$project": _SERVED}), query)
+
+    def _ahead(self, type: str, asked: tuple[Any, ...], pipeline: tuple[dict[str, Any], ...], query: Filter) -> Ahead:
         return Ahead(
             type,
-            (type, where, limit),
+            asked,
             pipeline,
             watching=lambda: self._slow.watching(type, query),
             options={"maxTimeMS": self.timeout_ms},
@@ -247,6 +281,7 @@ class Store:
         self, type: str, where: Expression, *, allowed: Expression, limit: int, session: ClientSession | None = None
     ) -> list[str]:
         """The ids of those that match and are allowed, in no order."""
+        self.bring_up(type, session)
         query = self._filter(type, where, allowed)
         with answering(), self._slow.watching(type, query):
             found = self.collection(type).find(query, {"_id": 1}, session=session, max_time_ms=self.timeout_ms)
@@ -278,6 +313,7 @@ class Store:
         if parameters(type)[code].record:
             keys = {"$concatArrays": [sorting.PATIENTS, keys]}
         self.refuse(type, codes=[code])
+        self.bring_up(type, session)
         query = self._filter(type, where, allowed)
         pipeline: list[dict[str, Any]] = [
             {"$match": query},
@@ -300,6 +336,7 @@ class Store:
         session: ClientSession | None = None,
     ) -> int | None:
         """How many match and are allowed; None past COUNTED unless it is asked for exactly."""
+        self.bring_up(type, session)
         return self._count(type, self._filter(type, where, allowed), session, exactly=exactly)
 
     def history(
@@ -346,12 +383,13 @@ class Store:
         """
         deadline = time.monotonic() + PATIENCE
         pause = 0.002
+        brought_up: set[str] = set()
         # Once the store was away that is the reason, even if the writers that waited for it meet when it is back.
         failure: FhirError = Conflict("Other writers keep changing the same resources; try again.")
         with answering(), self._client.start_session() as session:
             while True:
                 try:
-                    return self._once(session, work)
+                    return self._once(session, work, brought_up)
                 except Retry:
                     pass
                 except errors.BulkWriteError as error:
@@ -367,10 +405,10 @@ class Store:
                 time.sleep(pause)
                 pause = min(pause * 2, 0.25)
 
-    def _once(self, session: ClientSession, work: Callable[[Unit], T]) -> T:
+    def _once(self, session: ClientSession, work: Callable[[Unit], T], brought_up: set[str]) -> T:
         session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=_MAJORITY)
         try:
-            unit = Unit(self, session)
+            unit = Unit(self, session, brought_up)
             result = work(unit)
             unit.flush()
         except BaseException:
@@ -409,11 +447,14 @@ class Unit:
     """
     What one transaction reads and writes.  Writes wait until something has to see them, or the end: twenty creates
     are one insert a collection.
+
+    brought_up: the types that were brought up to date before the transaction began.
     """
 
-    def __init__(self, store: Store, session: ClientSession):
+    def __init__(self, store: Store, session: ClientSession, brought_up: set[str]):
         self._store = store
         self._session = session
+        self._brought_up = brought_up
         self._fresh: dict[tuple[str, str], Stored | None] = {}
         self._pending: dict[str, list[Any]] = {}
         self.wrote = False
@@ -422,6 +463,7 @@ class Unit:
         """The current version, this transaction's own writes included."""
         if (type, id) in self._fresh:
             return self._fresh[type, id]
+        self._bring_up(type)
         return self._store.read(type, id, session=self._session)
 
     def last_version(self, type: str, id: str) -> Stored | None:
@@ -451,21 +493,25 @@ class Unit:
 
     def find(self, type: str, where: Expression, **asked: Any) -> list[Stored]:
         """As Store.find, this transaction's own writes included."""
+        self._bring_up(type)
         self.flush()
         return self._store.find(type, where, session=self._session, **asked)
 
     def ids(self, type: str, where: Expression, **asked: Any) -> list[str]:
         """As Store.ids, this transaction's own writes included."""
+        self._bring_up(type)
         self.flush()
         return self._store.ids(type, where, session=self._session, **asked)
 
     def texts(self, type: str, code: str, where: Expression, **asked: Any) -> list[str]:
         """As Store.texts, this transaction's own writes included."""
+        self._bring_up(type)
         self.flush()
         return self._store.texts(type, code, where, session=self._session, **asked)
 
     def count(self, type: str, where: Expression, **asked: Any) -> int | None:
         """As Store.count, this transaction's own writes included."""
+        self._bring_up(type)
         self.flush()
         return self._store.count(type, where, session=self._session, **asked)
 
@@ -484,6 +530,7 @@ class Unit:
 
     def version(self, type: str, id: str, version: int) -> Stored | None:
         """As Store.version, this transaction's own writes included."""
+        self._bring_up(type)
         self.flush()
         return self._store.version(type, id, version, session=self._session)
 
@@ -519,10 +566,17 @@ class Unit:
         self._fresh[stored.type, stored.id] = stored if stored.body is not None else None
         self.wrote = True
 
-    def insert(self, stored: Stored) -> None:
-        """Keep what the server writes of itself: it has one version and no history."""
-        self._pending.setdefault(stored.type, []).append(InsertOne(current_document(stored)))
+    def insert(self, collection: str, document: dict[str, Any]) -> None:
+        """Keep what the server writes of itself."""
+        self._pending.setdefault(collection, []).append(InsertOne(document))
         self.wrote = True
+
+    def _bring_up(self, type: str) -> None:
+        """Have the type brought up to date.  Raises Retry when it was: what the transaction sees is of before."""
+        if self._store.follows(type) and type not in self._brought_up:
+            self._store.bring_up(type)
+            self._brought_up.add(type)
+            raise Retry
 
     def flush(self) -> None:
         """Send the writes that wait.  Raises Retry if a current version is no longer the one that was read."""

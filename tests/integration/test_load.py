@@ -23,7 +23,7 @@ from fhir_server.cli import load as command
 from fhir_server.cli.load import Summary
 from fhir_server.config import Settings, carried
 from tests.build import entry, observation, patient, transaction
-from tests.calls import Caller, Served
+from tests.calls import Caller, Served, follow
 from tests.servers import COMMAND, environ, run, wait_until
 
 BASE = "http://fhir.test/fhir"
@@ -387,6 +387,7 @@ def test_every_transaction_is_recorded_as_the_operators(tmp_path: Path, load: Lo
     ids = [new() for _ in range(3)]
     (tmp_path / "a.ndjson").write_bytes(lines(*(patient(id=id) for id in ids)))
     load(tmp_path)
+    follow(served.client, served.name)
     kept = served.database["AuditEvent"].find({}, {"body": 1}).sort("updated", -1).limit(20)
     named = {
         entity.get("what", {}).get("reference")

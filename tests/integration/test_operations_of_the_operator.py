@@ -80,7 +80,7 @@ def test_a_data_dir_that_is_a_file(tmp_path: Path) -> None:
 
 def test_a_setting_that_is_not_known(tmp_path: Path) -> None:
     said = refusal(*SERVE, free_port(), "--data-dir", tmp_path / "data", mongo_uri="mongodb://db")
-    assert said.startswith("Unknown setting FHIR_SERVER_MONGO_URI; known: FHIR_SERVER_BASE_URL, ")
+    assert said.startswith("Unknown setting FHIR_SERVER_MONGO_URI; known: FHIR_SERVER_AUDIT_ANCHORS, ")
     assert "FHIR_SERVER_MONGODB_URI" in said
 
 

@@ -25,6 +25,7 @@ from fhir_server.fhir.types import TYPES
 from fhir_server.search.index import entry as index_entry
 from fhir_server.storage.connection import connect, open_database
 from tests.build import entry, observation, patient, transaction
+from tests.calls import follow
 from tests.servers import Answer, Client, Server, batch, end, is_running, wait_until
 
 SYSTEM = "urn:survival"
@@ -336,6 +337,7 @@ def test_acknowledged_writes_survive(server: Server, token: str, kill: Callable[
     client.close()
     with open_database(uri=None, data_dir=server.data_dir) as opened, connect(opened.uri) as mongo:
         verify_whole(mongo["fhir"])
+        follow(mongo, "fhir", (server.data_dir / "audit.key").read_text())
         verify_recorded(mongo["fhir"], writers)
 
 

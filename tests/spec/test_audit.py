@@ -15,9 +15,10 @@ import pytest
 from pymongo import MongoClient
 from werkzeug.test import TestResponse
 
+from fhir_server.storage.ledger import COLLECTIONS
 from fhir_server.validation import structure
 from tests.build import entry, observation, patient, transaction
-from tests.calls import Caller, Served, ids, serve
+from tests.calls import Caller, Served, follow, ids, serve
 
 JSON_PATCH = "application/json-patch+json"
 AMEND = [{"op": "replace", "path": "/status", "value": "amended"}]
@@ -319,8 +320,9 @@ def test_the_record_is_there_when_the_answer_arrives(served: Served) -> None:
     reference = caller.create(observation(id))
     for _ in range(20):
         answer = caller("GET", reference)
-        kept = served.database["AuditEvent"].find({"owner": id}).sort("_id", -1).limit(1)
-        assert answer.headers["X-Request-Id"].encode() in next(kept)["body"]
+        asked = answer.headers["X-Request-Id"]
+        assert any(asked.encode() in page["records"] for page in served.database["_ledger"].find())
+        assert asked in str(caller.get(f"AuditEvent?entity:identifier={asked}"))
 
 
 # --- a record that cannot be made
@@ -328,12 +330,13 @@ def test_the_record_is_there_when_the_answer_arrives(served: Served) -> None:
 
 @pytest.fixture
 def closed(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[tuple[Served, str, str]]:
-    """An application whose AuditEvents MongoDB refuses to keep; the id of a patient there, and of an Observation."""
+    """An application whose records MongoDB refuses to keep; the id of a patient there, and of an Observation."""
     name = f"test_{secrets.token_hex(8)}"
     served = serve(mongodb_client, name)
     id, caller = served.patient()
     reference = caller.create(observation(id))
-    served.database.command("collMod", "AuditEvent", validator={"no": {"$exists": True}}, validationLevel="strict")
+    for collection in COLLECTIONS:
+        served.database.command("collMod", collection, validator={"no": {"$exists": True}}, validationLevel="strict")
     yield served, id, reference
     mongodb_client.drop_database(name)
 
@@ -478,6 +481,7 @@ def test_what_a_merged_page_leaves_out_is_not_disclosed(served: Served, operator
     )
 
     (served_one,) = (f"{e['resource']['resourceType']}/{e['resource']['id']}" for e in page["entry"])
+    follow(served.client, served.name)
     events = list(served.database["AuditEvent"].find({"keys": f"entity:identifier={name}"}))
     versions = {
         entity["what"]["reference"].partition("/_history/")[0]

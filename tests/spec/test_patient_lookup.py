@@ -23,6 +23,7 @@ from fhir_server.smart import patient_lookup
 from fhir_server.smart.patient_lookup import INS, INS_OF_TESTS, SPACE, Found, Number, Traits
 from fhir_server.smart.professionals import Pairs
 from fhir_server.web.patient_search import FAILURES
+from tests.calls import follow
 from tests.professionals import SOFTWARE, Browser, Practice, practising
 
 NUMBER, OTHER_NUMBER = "269054958815780", "284058832102532"
@@ -438,6 +439,7 @@ def test_failures_at_the_same_time_are_all_counted(searching: Searching) -> None
 
 def events(practice: Practice) -> list[dict[str, Any]]:
     """The AuditEvents of searches on this page, by the time of their making."""
+    follow(practice.at.database.client, practice.at.database.name)
     kept = practice.at.database["AuditEvent"].find({}, {"body": 1}).sort("_id")
     found = [json.loads(document["body"]) for document in kept]
     return [event for event in found if event.get("outcomeDesc", "").startswith("patient lookup")]

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from fhir_server.config import ConfigError, Settings
 from fhir_server.smart import psc
+from tests.calls import follow
 from tests.launches import ISSUER
 from tests.professionals import PEOPLE, SOFTWARE, Browser, Practice, practising
 
@@ -42,6 +43,7 @@ def browser(practice: Practice) -> Iterator[Browser]:
 
 def events(practice: Practice) -> list[dict[str, Any]]:
     """The AuditEvents so far."""
+    follow(practice.at.database.client, practice.at.database.name)
     return [json.loads(kept["body"]) for kept in practice.at.database["AuditEvent"].find({}, {"body": 1})]
 
 

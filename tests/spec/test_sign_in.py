@@ -29,7 +29,7 @@ from fhir_server.demo import psc as demo_psc
 from fhir_server.smart.clients import Client
 from fhir_server.smart.sessions import IDLE
 from tests.build import patient as a_patient
-from tests.calls import Served
+from tests.calls import Served, follow
 
 BASE = "http://fhir.test"
 HERE = {"Origin": BASE}
@@ -773,11 +773,13 @@ def test_the_language_goes_along(browser: Browser) -> None:
 
 def test_what_is_recorded(world: World, browser: Browser) -> None:
     """IHE BALP: sign-ins, refusals and sign-outs are in the record of accesses; what was typed is not"""
+    follow(world.served.client, world.served.name)
     events = world.served.database["AuditEvent"]
     before = {each["_id"] for each in events.find({}, {"_id": 1})}
     browser.send("/sign-in", login="typed.by.mistake", password="Secret-of-Camille")
     browser.sign_in()
     browser.send("/sign-out")
+    follow(world.served.client, world.served.name)
     new = [each for each in events.find().sort("_id", 1) if each["_id"] not in before]
     said = b" ".join(each["body"] for each in new)
     assert len(new) == 3

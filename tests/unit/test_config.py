@@ -16,7 +16,7 @@ def test_without_any_the_defaults_hold():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("FHIR_SERVER_COLOUR", "red", "Unknown setting FHIR_SERVER_COLOUR; known: FHIR_SERVER_BASE_URL"),
+        ("FHIR_SERVER_COLOUR", "red", "Unknown setting FHIR_SERVER_COLOUR; known: FHIR_SERVER_AUDIT_ANCHORS"),
         ("FHIR_SERVER_BASE_URl", "http://here", "did you mean FHIR_SERVER_BASE_URL"),
         ("FHIR_SERVER_BASE_URL", "http://here/fhir/", "leave out `/fhir`"),
         ("FHIR_SERVER_MAX_COUNT", "many", "expected a whole number above 0"),
