@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from fhir_server import audit
 from fhir_server.access import Actor, Choices, Decision, Known, changes, consents, decide, displays
+from fhir_server.access.choices import read as read_choices
 from fhir_server.access.decision import DOCUMENTS, rests_on_choices
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.rules import references as standing_for
 from fhir_server.access.scopes import Scope
+from fhir_server.access.sections import CONSTRAINTS, Pairs
 from fhir_server.audit import Record, Recorder, Trail
 from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
@@ -61,7 +64,7 @@ from fhir_server.search.types.id import IdTest
 from fhir_server.storage import choices as stored_choices
 from fhir_server.storage import contents, labelling
 from fhir_server.storage.choices import patients_of
-from fhir_server.storage.documents import CARRIED, Stored
+from fhir_server.storage.documents import CARRIED, CHOICES, Stored
 from fhir_server.storage.joins import Joins
 from fhir_server.storage.ledger import LEAVES
 from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, ahead_of_read, allowed_by
@@ -94,14 +97,26 @@ class Surroundings:
     demands: Table = field(default_factory=dict)
     terminology: Source = field(default_factory=carried_terminologies)
     matrix: Matrix = field(default_factory=carried_matrix)
+    _read: dict[tuple[str, Pairs], Expression] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _fixed(self) -> frozenset[Pairs]:
+        """The constraints that the rules ask again and again, and that mean the same at any time: read once."""
+        return CONSTRAINTS | self.matrix.constraints
 
     def reader(self) -> Reader:
         """The reader of queries, now."""
         return Reader(self.base, self.zone, self.clock(), self.terminology)
 
     def constraint(self, type: str, pairs: tuple[tuple[str, str], ...]) -> Expression:
-        """What the constraint of a granular scope asks.  Raises BadRequest, Unavailable."""
-        found = self.reader().expression(type, pairs)
+        """What the constraint of a granular scope, or of a section, asks.  Raises BadRequest, Unavailable."""
+        if not pairs:
+            return EVERYTHING
+        if pairs in self._fixed:
+            found = self._read.get((type, pairs)) or self.reader().expression(type, pairs)
+            self._read[type, pairs] = found
+        else:
+            found = self.reader().expression(type, pairs)
         if has_joins(found):
             raise BadRequest("A scope is constrained by what stands in the resource itself.")
         self.store.refuse(type, found)  # what is held against it in memory has to be indexed, too
@@ -159,8 +174,16 @@ class Repository:
     # --- ahead of the access token
 
     def ahead(self, type: str, where: Expression, limit: int) -> Ahead | None:
-        """The first page of this search, by id, one more included; None for what is not looked up ahead."""
-        if has_joins(where) or rests_on_choices(self.actor, "search-type") or self._store.follows(type):
+        """
+        The first page of this search, by id, one more included, or the choices of those whom it is about.
+
+        None for what is not looked up ahead.
+        """
+        if rests_on_choices(self.actor, "search-type"):
+            self.decide("search-type", type)
+            about = self._asked_about(type, where)
+            return stored_choices.ahead(about, standing_for(self.actor), limit=MOST_RECORDS)
+        if has_joins(where) or self._store.follows(type):
             return None
         return self._store.ahead(type, where, allowed=self.decide("search-type", type).where, limit=limit + 1)
 
@@ -175,6 +198,13 @@ class Repository:
     def bring(self, brought: Brought) -> None:
         """What was looked up ahead, for the very actor of this repository."""
         self._brought = brought
+        if brought.asked[0] != CHOICES:
+            return
+        about = brought.asked[1]
+        if about is not None:
+            self._choices |= {one.patient: one for one in stored_choices.said(about, brought.plain)}
+        else:
+            self._concerning = tuple(read_choices(document) for document in brought.plain)
 
     # --- reading
 
@@ -516,10 +546,16 @@ class Repository:
             return False
 
     def _shown(self, found: list[Stored]) -> list[Stored]:
-        """The versions as the actor sees them: a reference says nothing of what is hidden from the actor."""
-        if self.actor.kind == "operator" or not any(displays.may_tell(one.body or b"") for one in found):
+        """The versions as the actor sees them: a reference says nothing of what is hidden from who did not write it."""
+        if self.actor.kind == "operator":
             return found
-        parsed = {n: json.parse(one.body or b"") for n, one in enumerate(found) if displays.may_tell(one.body or b"")}
+        own = set(standing_for(self.actor))
+        telling = [
+            n for n, one in enumerate(found) if displays.may_tell(one.body or b"") and not own & {*one.depositor}
+        ]
+        if not telling:
+            return found
+        parsed = {n: json.parse(found[n].body or b"") for n in telling}
         told = {n: displays.told(resource, self.base) for n, resource in parsed.items()}
         for n, targets in told.items():
             targets -= {("Patient", patient) for patient in patients_of(found[n])}
@@ -532,17 +568,22 @@ class Repository:
         ]
 
     def _hidden(self, named: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-        """Those of these resources, (type, id), that the rules hide, whatever the scopes of the token."""
+        """
+        Those of these resources, (type, id), that the rules hide, whatever the scopes of the token.
+
+        To whom a record is not, what is not there is hidden, too: its coming would show.
+        """
         context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
         seeing = replace(self.actor, scopes=(Scope(context, "*", "r"),))
         unscoped = Repository(self._around, seeing, self._trail, unit=self._unit)
         unscoped._choices = self._choices
         source = self._unit or self._store
-        hidden: set[tuple[str, str]] = set()
+        hidden = set() if self.actor.kind == "patient" else set(named)
         for type in sorted({type for type, _ in named}):
             ids = frozenset(id for one, id in named if one == type)
             there = source.find(type, Match("_id", IdTest(ids)), allowed=EVERYTHING, limit=len(ids), entries=True)
             unscoped._learn(frozenset().union(*map(patients_of, there)))
+            hidden -= {(type, one.id) for one in there if unscoped._may("read", one)}
             hidden |= {(type, one.id) for one in there if not unscoped._may("read", one)}
         return frozenset(hidden)
 
@@ -627,12 +668,11 @@ class Repository:
             found = stored_choices.concerning(
                 self._store, standing_for(self.actor), limit=MOST_RECORDS, session=session
             )
-            if len(found) > MOST_RECORDS:
-                raise BadRequest(
-                    f"More than {MOST_RECORDS} patients' choices concern you: name whose record you ask about "
-                    "(`patient=`)."
-                )
             self._concerning = found
+        if len(self._concerning) > MOST_RECORDS:
+            raise BadRequest(
+                f"More than {MOST_RECORDS} patients' choices concern you: name whose record you ask about (`patient=`)."
+            )
         return self._concerning
 
     def _all_asked(self) -> frozenset[str] | None:

@@ -101,6 +101,8 @@ class Choices:
 
     def in_force(self, now: datetime) -> Choices:
         """The same, without what does not hold at this time."""
+        if not (self.permits or self.blocks or self.emergencies or self.care_team or self.caregivers):
+            return self
         return replace(
             self,
             permits=_holding(self.permits, now),

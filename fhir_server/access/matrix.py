@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ class Matrix:
 
     provenance: str
     rows: Mapping[str, Row] = field(default_factory=dict)
+
+    @cached_property
+    def constraints(self) -> frozenset[Pairs]:
+        """All the constraints that its rows ask."""
+        return frozenset(pairs for row in self.rows.values() for pairs in row.documents)
 
     def row(self, profession: str | None, specialty: str | None) -> Row | None:
         """The row of a profession, that of its specialty first; None if it consults nothing."""

@@ -188,6 +188,7 @@ SECTIONS: tuple[Section, ...] = (
 )
 
 BY_CODE: dict[str, Section] = {section.code: section for section in SECTIONS}
+CONSTRAINTS = frozenset(part.constraints for section in SECTIONS for part in section.parts if part.constraints)
 #: Opened by a permit that names no sections, and in an emergency.
 ORDINARY = frozenset(section.code for section in SECTIONS if section.professionals)
 EMERGENCY = frozenset(section.code for section in SECTIONS if section.emergency)

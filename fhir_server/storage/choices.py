@@ -10,8 +10,9 @@ A decision about a professional reads those of the patients who are asked about,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
+from functools import partial
 from typing import Any
 
 from pymongo import ReplaceOne
@@ -22,40 +23,60 @@ from fhir_server.access.choices import EVERYBODY, Choices
 from fhir_server.access.consents import choices
 from fhir_server.fhir import json
 from fhir_server.fhir.types import TYPES
-from fhir_server.search.expression import EVERYTHING, InRecord, InRecords, Match, Present
+from fhir_server.search.expression import EVERYTHING, Filter, InRecord, InRecords, Match, Present
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage.documents import CHOICES, Stored
-from fhir_server.storage.store import Store, Unit, answering
+from fhir_server.storage.store import Ahead, Store, Unit, answering
 
 #: What the choices of a patient are made of.
 SOURCES = frozenset({"Patient", "Consent", "CareTeam"})
 #: So many Consents and CareTeams of one patient are read.
 MOST_STATEMENTS = 5_000
+#: So many patients' are written anew in one transaction.
+AT_ONCE = 200
 #: Who is addressed in a record, by these parameters.
 _ADDRESSING = (("Communication", "recipient"), ("Appointment", "actor"), ("Task", "owner"), ("Task", "requester"))
 
 
 def of_patients(store: Store, patients: Iterable[str], *, session: ClientSession | None = None) -> tuple[Choices, ...]:
     """The choices of these patients; those that the law supposes, of one who has said nothing."""
-    wanted = sorted(set(patients))
+    wanted = frozenset(patients)
     if not wanted:
         return ()
     with answering():
-        found = store.collection(CHOICES).find({"_id": {"$in": wanted}}, session=session)
-        said = {document["_id"]: kept.read(document) for document in found}
-    return tuple(said.get(patient) or Choices(patient) for patient in wanted)
+        return said(wanted, store.collection(CHOICES).find(_of(wanted), session=session))
 
 
 def concerning(
     store: Store, references: Sequence[str], *, limit: int, session: ClientSession | None = None
 ) -> tuple[Choices, ...]:
     """The choices that concern one of these references; not more than `limit`, and one more if there are more."""
-    named = {"$in": list(references)}
     with answering():
-        found = store.collection(CHOICES).find(
-            {"$or": [{"concerns": named}, {"involved": named}]}, session=session, max_time_ms=store.timeout_ms
-        )
+        found = store.collection(CHOICES).find(_concerning(references), session=session, max_time_ms=store.timeout_ms)
         return tuple(kept.read(document) for document in found.limit(limit + 1))
+
+
+def ahead(patients: frozenset[str] | None, references: Sequence[str], *, limit: int) -> Ahead:
+    """As `of_patients`, or `concerning` where none are named, to be looked up along with the access token."""
+    if patients is not None:
+        return Ahead(CHOICES, (CHOICES, patients), ({"$match": _of(patients)},), by_key=True, plain=True)
+    pipeline = ({"$match": _concerning(references)}, {"$limit": limit + 1})
+    return Ahead(CHOICES, (CHOICES, None), pipeline, plain=True)
+
+
+def said(patients: frozenset[str], documents: Iterable[Mapping[str, Any]]) -> tuple[Choices, ...]:
+    """The choices of these patients, of whom some have said nothing."""
+    found = {document["_id"]: kept.read(dict(document)) for document in documents}
+    return tuple(found.get(patient) or Choices(patient) for patient in sorted(patients))
+
+
+def _of(patients: frozenset[str]) -> Filter:
+    return {"_id": {"$in": sorted(patients)}}
+
+
+def _concerning(references: Sequence[str]) -> Filter:
+    named = {"$in": list(references)}
+    return {"$or": [{"concerns": named}, {"involved": named}]}
 
 
 def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *, base: str, zone: tzinfo) -> None:
@@ -78,19 +99,19 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *,
 def rewrite(unit: Unit, patients: Sequence[str], *, base: str, zone: tzinfo) -> None:
     """Write anew the choices of these patients, from what there is now."""
     where = InRecords(frozenset(patients))
-    said = {
+    there = {
         type: [json.parse(one.body or b"") for one in unit.find(type, where, allowed=EVERYTHING, limit=MOST_STATEMENTS)]
         for type in ("Patient", "Consent", "CareTeam")
     }
-    practitioners = _practitioners(unit, said["Consent"])
+    practitioners = _practitioners(unit, there["Consent"])
     changes = []
     for patient in patients:
         own = f"Patient/{patient}"
         made = choices(
-            next((one for one in said["Patient"] if one["id"] == patient), None),
+            next((one for one in there["Patient"] if one["id"] == patient), None),
             patient,
-            [one for one in said["Consent"] if _is_of(one.get("patient"), own, base)],
-            [one for one in said["CareTeam"] if _is_of(one.get("subject"), own, base)],
+            [one for one in there["Consent"] if _is_of(one.get("patient"), own, base)],
+            [one for one in there["CareTeam"] if _is_of(one.get("subject"), own, base)],
             practitioners=practitioners,
             base=base,
             zone=zone,
@@ -101,6 +122,24 @@ def rewrite(unit: Unit, patients: Sequence[str], *, base: str, zone: tzinfo) -> 
         changes.append(ReplaceOne({"_id": patient}, document, upsert=True))
     unit.collection(CHOICES).bulk_write(changes, session=unit.session)
     unit.wrote = True
+
+
+def rewrite_all(store: Store, *, base: str, zone: tzinfo, stopped: Callable[[], bool] = lambda: False) -> bool:
+    """Write anew the choices of every patient, as after an update of the server; False if it was stopped meanwhile."""
+    last = ""
+    while not stopped():
+        with answering():
+            found = store.collection("Patient").find({"_id": {"$gt": last}}, {"_id": 1}).sort("_id", 1).limit(AT_ONCE)
+            ids = [document["_id"] for document in found]
+        if not ids:
+            return True
+        store.run(partial(_rewrite_some, ids, base, zone))
+        last = ids[-1]
+    return False
+
+
+def _rewrite_some(ids: Sequence[str], base: str, zone: tzinfo, unit: Unit) -> None:
+    rewrite(unit, ids, base=base, zone=zone)
 
 
 def patients_of(stored: Stored) -> set[str]:

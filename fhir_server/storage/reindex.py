@@ -27,6 +27,7 @@ from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import Entry, Filter
 from fhir_server.search.fingerprints import fingerprints
 from fhir_server.search.index import entry
+from fhir_server.storage import choices
 from fhir_server.storage.documents import HISTORY, NOT_OF_THE_INDEX, SERVER, history_key
 from fhir_server.storage.store import Store, answering
 
@@ -131,6 +132,11 @@ class Reindex:
                         return done
                     if not self._whole and not done.too_large:
                         self._store.readiness.complete([type])
+                if self._whole and not choices.rewrite_all(
+                    self._store, base=self._base, zone=self._zone, stopped=stopped
+                ):
+                    done.stopped = True
+                    return done
                 if self._whole and not done.too_large:
                     self._store.readiness.complete(TYPES)
                 self._place.forget()

@@ -52,7 +52,7 @@ COUNTED = 10_000
 _TOO_LARGE = "The resource is too large to be kept: 16 MB with its index."
 _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
-_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "deposited": 1}
+_SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "depositor": 1, "deposited": 1}
 _MAJORITY = WriteConcern("majority", j=True)
 #: To decode documents that hold no numbers of an index entry with: a registry of types is asked about each value.
 SERVED_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
@@ -91,6 +91,7 @@ class Ahead:
     by_key    whoever asks, it is one whole document, that is decided on when it is there
     watching  to be held while it runs: tells of it if it is slow
     options   of the aggregation it becomes a part of: how long it may take
+    plain     whether it is documents of the server's own, and no resources
     """
 
     type: str
@@ -99,6 +100,7 @@ class Ahead:
     by_key: bool = False
     watching: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    plain: bool = False
 
     @property
     def stage(self) -> dict[str, Any]:
@@ -107,6 +109,8 @@ class Ahead:
 
     def read(self, documents: Iterable[dict[str, Any]]) -> Brought:
         """What was found."""
+        if self.plain:
+            return Brought(self.asked, [], list(documents))
         found = [read_current(self.type, document) for document in documents]
         return Brought(self.asked, [stored._replace(place=(stored.id,)) for stored in found])
 
@@ -117,6 +121,7 @@ class Brought:
 
     asked: tuple[Any, ...]
     found: list[Stored]
+    plain: list[dict[str, Any]] = field(default_factory=list)
 
 
 def ahead_of_read(type: str, id: str) -> Ahead:
