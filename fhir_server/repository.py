@@ -17,6 +17,7 @@ from fhir_server.access import Actor, Choices, Decision, Known, changes, consent
 from fhir_server.access.choices import read as read_choices
 from fhir_server.access.decision import DOCUMENTS, rests_on_choices
 from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.rules import Case
 from fhir_server.access.rules import references as standing_for
 from fhir_server.access.scopes import Scope
 from fhir_server.access.sections import CONSTRAINTS, Pairs
@@ -531,6 +532,22 @@ class Repository:
     def new_id(self) -> str:
         """An id that no resource has."""
         return self._around.new_id()
+
+    def imagined(self, actor: Actor) -> Repository:
+        """What another actor would be answered, to be told of and not to be served: nothing of it is recorded."""
+        return Repository(self._around, actor, Trail("", "", ""), unit=self._unit)
+
+    def case(self, type: str, patient: str) -> Case:
+        """What the rules are asked of the actor and the type, in the record of the Patient with this id."""
+        self._learn(frozenset({patient}))
+        around, now = self._around, self._around.clock()
+        choices = self._choices[patient].in_force(now)
+        return Case(self.actor, choices, type, now, around.constraint, around.matrix)
+
+    @property
+    def zone(self) -> tzinfo:
+        """Where the server is."""
+        return self._around.zone
 
     def now(self) -> datetime:
         """The time."""
