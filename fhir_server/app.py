@@ -7,6 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
 from fhir_server.accounts.announcing import Announcing
 from fhir_server.accounts.housekeeping import Housekeeping
+from fhir_server.accounts.lookups import Lookups
 from fhir_server.accounts.rates import Rates
 from fhir_server.audit import Background, Follower, Recorder, Trail
 from fhir_server.config import ConfigError, Settings
@@ -215,6 +217,7 @@ def create_app(
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
+    around = replace(around, lookups=Lookups(Rates(around.store.database)), test_identities=demo)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
     if background:
         housekeeping(client, settings, clock=clock).start()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
+from urllib.parse import urlencode
 
 from fhir_server import audit
 from fhir_server.access import Actor, Choices, Decision, Known, changes, consents, decide, displays, visibility
@@ -83,9 +84,23 @@ MOST_RECORDS = 1_000
 NOBODY: frozenset[str] = frozenset()
 
 
+class Lookups(Protocol):
+    """Counts how often each professional looks for a patient by identity."""
+
+    def begin(self, who: str) -> timedelta | None:
+        """Count one; how long to wait instead, where there were too many."""
+
+    def found(self, who: str) -> None:
+        """It found somebody."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """What every repository of one process shares."""
+    """
+    What every repository of one process shares.
+
+    lookups: None where patients are not looked for.  test_identities: whether people who do not exist are found, too.
+    """
 
     store: Store
     recorder: Recorder
@@ -101,6 +116,8 @@ class Surroundings:
     terminology: Source = field(default_factory=carried_terminologies)
     matrix: Matrix = field(default_factory=carried_matrix)
     labels_together: bool = False
+    lookups: Lookups | None = None
+    test_identities: bool = False
     _read: dict[tuple[str, Pairs], Expression] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -543,6 +560,20 @@ class Repository:
         around, now = self._around, self._around.clock()
         choices = self._choices[patient].in_force(now)
         return Case(self.actor, choices, type, now, around.constraint, around.matrix)
+
+    def asked_for(self, parameters: Mapping[str, str]) -> None:
+        """Note in the record of the request what was asked for in its body."""
+        self._trail.query = urlencode(parameters)
+
+    @property
+    def lookups(self) -> Lookups | None:
+        """What counts how often patients are looked for."""
+        return self._around.lookups
+
+    @property
+    def test_identities(self) -> bool:
+        """Whether people who do not exist are found, too, as in the demonstration."""
+        return self._around.test_identities
 
     @property
     def zone(self) -> tzinfo:
