@@ -28,9 +28,12 @@ from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
 from fhir_server.accounts.announcing import Announcing
+from fhir_server.accounts.declarations import Declarations
 from fhir_server.accounts.housekeeping import Housekeeping
 from fhir_server.accounts.lookups import Lookups
+from fhir_server.accounts.outbox import Outbox
 from fhir_server.accounts.rates import Rates
+from fhir_server.accounts.reports import Reports
 from fhir_server.audit import Background, Follower, Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.demo import psc as demo_psc
@@ -60,7 +63,7 @@ from fhir_server.storage.ledger import Ledger, keys_of
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
-from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, sign_in
+from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, privacy, sign_in
 from fhir_server.web import pages as web
 from fhir_server.web import psc as web_psc
 from fhir_server.web.notices import Notices
@@ -112,6 +115,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     psc.prepare(store.database)
     provider_of(settings)
+    reports_of(store.database, settings).prepare()
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -179,6 +183,11 @@ def housekeeping(client: MongoClient, settings: Settings, *, clock: Clock = now)
     return Housekeeping(database, {"announcements": announcing.run})
 
 
+def reports_of(database: Database, settings: Settings, outbox: Outbox | None = None, *, clock: Clock = now) -> Reports:
+    """What people do not recognise in the history of accesses."""
+    return Reports(database, clock, outbox or Outbox(database, clock), settings.operator_email)
+
+
 def matrix_of(settings: Settings) -> Matrix:
     """The habilitation matrix that the settings name.  Raises ConfigError."""
     return load_matrix(Path(settings.habilitation_matrix)) if settings.habilitation_matrix else carried_matrix()
@@ -219,6 +228,7 @@ def create_app(
     around = surroundings(client, settings, base, clock=clock)
     around = replace(around, lookups=Lookups(Rates(around.store.database)), test_identities=demo)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
+    around = replace(around, notify=Declarations(people.accounts, people.outbox, base_url + privacy.PRIVACY))
     if background:
         housekeeping(client, settings, clock=clock).start()
         Background(around.recorder, settings.audit_anchors).start()
@@ -274,7 +284,7 @@ def create_app(
     app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
     professionals = _professionals(app, around, smart, settings, demo=demo)
     _people(app, around, smart, people, professionals, demo=demo)
-    _decisions(app, around, smart, people)
+    _decisions(app, around, smart, people, reports_of(around.store.database, settings, people.outbox, clock=clock))
     if demo:
         app.register_blueprint(demo_outbox.blueprint(people.outbox, zone=around.zone), url_prefix="/demo")
         app.register_blueprint(demo_apps.blueprint(base_url=base_url), url_prefix="/demo")
@@ -383,12 +393,17 @@ def _people(
         people.delivery.start()
 
 
-def _decisions(app: Flask, around: Surroundings, smart: authorization.Smart, people: accounts.Kept) -> None:
-    """The pages where a person decides about apps."""
+def _decisions(
+    app: Flask, around: Surroundings, smart: authorization.Smart, people: accounts.Kept, reports: Reports
+) -> None:
+    """The pages where a person decides about apps, and about who sees the record."""
     sessions, clients, base_url = smart.kept.sessions, smart.kept.clients, smart.issuer
     notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
     app.register_blueprint(
         consent.blueprint(smart.authorization, sessions, base_url=base_url, clock=around.clock, notices=notices)
+    )
+    app.register_blueprint(
+        privacy.blueprint(privacy.Privacy(around, sessions, people.accounts.profiles, reports, base_url))
     )
     connected = apps.Apps(
         smart.kept.grants, clients, sessions, people.accounts.profiles, notices, smart.record, around.clock, base_url

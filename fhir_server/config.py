@@ -175,6 +175,7 @@ SETTINGS = (
         secret=True,
     ),
     Setting("mail_from", _address, "fhir-server <no-reply@localhost>", "Whom e-mails come from."),
+    Setting("operator_email", _address, None, "Who is told of accesses that people do not recognise."),
     Setting(
         "sms_url",
         _gateway,
@@ -221,6 +222,7 @@ class Settings:
     fetch_private: bool = False
     smtp_url: str | None = None
     mail_from: str = "fhir-server <no-reply@localhost>"
+    operator_email: str | None = None
     sms_url: str | None = None
     proxies: int = 0
     log_level: str = "INFO"

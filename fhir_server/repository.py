@@ -94,6 +94,10 @@ class Lookups(Protocol):
         """It found somebody."""
 
 
+#: Told, within the transaction, of what an actor writes in it: the notice is durable with the write, or not at all.
+Notify = Callable[[Unit, Sequence[Stored], Actor], None]
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """
@@ -118,6 +122,7 @@ class Surroundings:
     labels_together: bool = False
     lookups: Lookups | None = None
     test_identities: bool = False
+    notify: Notify | None = None
     _read: dict[tuple[str, Pairs], Expression] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -653,7 +658,11 @@ class Repository:
         else:
             outcome = audit.FAILED if error.status >= 500 else audit.REFUSED
             description = "; ".join(issue.diagnostics for issue in error.issues)[:500]
-            self._around.recorder.record(self._event(trail.interaction, {}, outcome, description))
+            # Whose record was meant is known of a token that is for one: nothing else of a refusal may be told, since
+            # who was refused reads this record, too.
+            self._around.recorder.record(
+                self._event(trail.interaction, {}, outcome, description, patient=self.actor.patient)
+            )
         trail.recorded = True
 
     def _event(
@@ -662,6 +671,7 @@ class Repository:
         versions: dict[str, Stored],
         outcome: str = audit.SUCCESS,
         description: str | None = None,
+        patient: str | None = None,
     ) -> Record:
         """The record of what was done."""
         return audit.event(
@@ -673,6 +683,7 @@ class Repository:
             versions=versions,
             outcome=outcome,
             description=description,
+            patient=patient,
         )
 
     # --- the steps
@@ -802,6 +813,8 @@ class Repository:
         announcements.follow(unit, written, self._replaced)
         contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
         stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
+        if around.notify:
+            around.notify(unit, written, self.actor)
 
     def _attaches(self, document: Stored, content: Stored) -> bool:
         """Whether a document is one that its content is judged by: of the same record, and its writer's to see."""

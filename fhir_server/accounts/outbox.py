@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument, WriteConcern
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -90,12 +91,15 @@ class Outbox:
         text: str,
         *,
         until: datetime | None = None,
+        session: ClientSession | None = None,
         id: str | None = None,
     ) -> str:
         """
         Keep the message until it has left; its id.
 
-        until: when it is worth nothing any more.  id: of a message that may be put again, and is one all the same.
+        until: when it is worth nothing any more.  id: of a message that may be put again, and is one all the same; not
+        within a transaction.
+        session: of the transaction that it is a part of; whoever sends finds it there in due time, once that is over.
         """
         now = self._clock()
         id = id or secrets.token_urlsafe(16)
@@ -114,7 +118,9 @@ class Outbox:
             "expires_at": now + KEPT,
         }
         with answering(), suppress(DuplicateKeyError):
-            self._outbox.insert_one(kept)
+            self._outbox.insert_one(kept, session=session)
+        if session is not None:
+            return id
         for listener in self._listeners:
             listener()
         return id

@@ -291,7 +291,9 @@ def _complete(repository: Repository, patient: str, lines: Iterable[Line]) -> No
         line.name = line.who.name
         if line.who.reference in named:
             line.name = name_of(named[line.who.reference]) or line.name
-        line.profession = _words_of(named.get(line.who.role or "")) or _words_of(named.get(line.who.reference or ""))
+        line.profession = profession_of(named.get(line.who.role or "")) or profession_of(
+            named.get(line.who.reference or "")
+        )
         line.organization = named.get(line.who.organization or "", {}).get("name")
 
 
@@ -337,7 +339,7 @@ def _names(repository: Repository, lines: Iterable[Line]) -> dict[str, dict[str,
     }
 
 
-def _words_of(entry: Mapping[str, Any] | None) -> str | None:
+def profession_of(entry: Mapping[str, Any] | None) -> str | None:
     """The profession that a PractitionerRole, or a Practitioner, has: the specialty, where one is said."""
     if entry is None:
         return None

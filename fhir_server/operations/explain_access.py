@@ -192,7 +192,7 @@ def _count(eyes: Repository, type: str, where: Any) -> int:
 
 def _resource(repository: Repository, eyes: Repository, patient: str, reference: str) -> ResourceSeen:
     type, _, id = relative(reference, repository.base).partition("/")
-    if type not in TYPES or not TYPES[type].patient and type != "Binary":
+    if not id or type not in TYPES or (not TYPES[type].patient and type != "Binary"):
         raise BadRequest(f"`resource={reference}`: expected a resource of the record, `Type/id`.")
     stored = repository.read(type, id)
     owners = {stored.entry.get("owner"), *stored.entry.get("others", ())}
