@@ -7,6 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,13 @@ from fhir_server.access import Actor
 from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
+from fhir_server.accounts.announcing import Announcing
+from fhir_server.accounts.declarations import Declarations
+from fhir_server.accounts.housekeeping import Housekeeping
+from fhir_server.accounts.lookups import Lookups
+from fhir_server.accounts.outbox import Outbox
 from fhir_server.accounts.rates import Rates
+from fhir_server.accounts.reports import Reports
 from fhir_server.audit import Background, Follower, Recorder, Trail
 from fhir_server.config import ConfigError, Settings
 from fhir_server.demo import psc as demo_psc
@@ -48,7 +55,6 @@ from fhir_server.smart.emergencies import Emergencies
 from fhir_server.smart.emergency_notices import Notices as EmergencyNotices
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
-from fhir_server.smart.housekeeping import Housekeeping
 from fhir_server.smart.limiting import Limits
 from fhir_server.smart.provider import provider_of
 from fhir_server.smart.recording import Recording
@@ -60,7 +66,7 @@ from fhir_server.storage.ledger import Ledger, keys_of
 from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
-from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, sign_in
+from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, privacy, sign_in
 from fhir_server.web import emergency as web_emergency
 from fhir_server.web import pages as web
 from fhir_server.web import psc as web_psc
@@ -114,6 +120,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     psc.prepare(store.database)
     emergencies.prepare(store.database)
     provider_of(settings)
+    reports_of(store.database, settings).prepare()
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
     )
@@ -167,8 +174,23 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         check_references=settings.check_references,
         demands=demands.read(settings.demanded_profiles),
         matrix=matrix_of(settings),
+        labels_together=settings.labels_together,
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
+
+
+def housekeeping(client: MongoClient, settings: Settings, *, clock: Clock = now) -> Housekeeping:
+    """What is due by the calendar in the database that the settings name."""
+    database = client[settings.mongodb_database]
+    people = accounts.kept(database, settings, clock=clock)
+    url = base_of(client, settings).removesuffix("fhir")
+    announcing = Announcing(database, people.accounts, people.outbox, clock, url)
+    return Housekeeping(database, {"announcements": announcing.run})
+
+
+def reports_of(database: Database, settings: Settings, outbox: Outbox | None = None, *, clock: Clock = now) -> Reports:
+    """What people do not recognise in the history of accesses."""
+    return Reports(database, clock, outbox or Outbox(database, clock), settings.operator_email)
 
 
 def matrix_of(settings: Settings) -> Matrix:
@@ -228,12 +250,16 @@ def create_app(
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
+    around = replace(around, lookups=Lookups(Rates(around.store.database)), test_identities=demo)
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
+    around = replace(around, notify=Declarations(people.accounts, people.outbox, base_url + privacy.PRIVACY))
     if background:
+        housekeeping(client, settings, clock=clock).start()
         Background(around.recorder, settings.audit_anchors).start()
     smart = _smart(around, settings, base_url, people)
     if background:
-        Housekeeping((smart.emergencies.tick,)).start()
+        ended = {"emergencies": smart.emergencies.tick}
+        Housekeeping(around.store.database, ended, name="emergencies", every=15).start()
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -285,7 +311,7 @@ def create_app(
     app.register_blueprint(public.blueprint(brands=_brands(around, settings, base_url)))
     professionals = _professionals(app, around, smart, settings, demo=demo)
     _people(app, around, smart, people, professionals, demo=demo)
-    _decisions(app, around, smart, people)
+    _decisions(app, around, smart, people, reports_of(around.store.database, settings, people.outbox, clock=clock))
     if demo:
         app.register_blueprint(demo_outbox.blueprint(people.outbox, zone=around.zone), url_prefix="/demo")
         app.register_blueprint(demo_apps.blueprint(base_url=base_url), url_prefix="/demo")
@@ -406,12 +432,17 @@ def _people(
         people.delivery.start()
 
 
-def _decisions(app: Flask, around: Surroundings, smart: authorization.Smart, people: accounts.Kept) -> None:
-    """The pages where a person decides about apps."""
+def _decisions(
+    app: Flask, around: Surroundings, smart: authorization.Smart, people: accounts.Kept, reports: Reports
+) -> None:
+    """The pages where a person decides about apps, and about who sees the record."""
     sessions, clients, base_url = smart.kept.sessions, smart.kept.clients, smart.issuer
     notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
     app.register_blueprint(
         consent.blueprint(smart.authorization, sessions, base_url=base_url, clock=around.clock, notices=notices)
+    )
+    app.register_blueprint(
+        privacy.blueprint(privacy.Privacy(around, sessions, people.accounts.profiles, reports, base_url))
     )
     connected = apps.Apps(
         smart.kept.grants, clients, sessions, people.accounts.profiles, notices, smart.record, around.clock, base_url

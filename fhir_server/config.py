@@ -140,6 +140,12 @@ SETTINGS = (
         None,
         "File of the habilitation matrix, profession × class of document; without it, the demonstrator's.",
     ),
+    Setting(
+        "labels_together",
+        _flag,
+        False,
+        "A document may be kept from its patient and from professionals at once: cumul-invisible_patient-masque_ps.",
+    ),
     Setting("query_timeout_ms", _positive, 20_000, "A query that takes longer is answered 503."),
     Setting("slow_query_ms", _whole, 1_000, "A query that takes longer is told to the log, with its plan; 0 for none."),
     Setting(
@@ -175,6 +181,7 @@ SETTINGS = (
         secret=True,
     ),
     Setting("mail_from", _address, "fhir-server <no-reply@localhost>", "Whom e-mails come from."),
+    Setting("operator_email", _address, None, "Who is told of accesses that people do not recognise."),
     Setting(
         "sms_url",
         _gateway,
@@ -207,6 +214,7 @@ class Settings:
     demanded_profiles: str = ""
     check_references: bool = False
     habilitation_matrix: str | None = None
+    labels_together: bool = False
     query_timeout_ms: int = 20_000
     slow_query_ms: int = 1_000
     audit_key: str | None = field(default=None, repr=False)
@@ -222,6 +230,7 @@ class Settings:
     fetch_private: bool = False
     smtp_url: str | None = None
     mail_from: str = "fhir-server <no-reply@localhost>"
+    operator_email: str | None = None
     sms_url: str | None = None
     proxies: int = 0
     emergency_seconds: int = 1_800

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
+from urllib.parse import urlencode
 
 from fhir_server import audit
-from fhir_server.access import Actor, Choices, Decision, Known, changes, consents, decide, displays
+from fhir_server.access import Actor, Choices, Decision, Known, changes, consents, decide, displays, visibility
 from fhir_server.access.choices import read as read_choices
 from fhir_server.access.decision import DOCUMENTS, rests_on_choices
 from fhir_server.access.matrix import Matrix, carried_matrix
+from fhir_server.access.rules import Case
 from fhir_server.access.rules import references as standing_for
 from fhir_server.access.scopes import Scope
 from fhir_server.access.sections import CONSTRAINTS, Pairs
+from fhir_server.access.visibility import Before
 from fhir_server.audit import Record, Recorder, Trail
 from fhir_server.fhir import json, references
 from fhir_server.fhir.dates import MILLISECOND, PARIS, Interval, instant
+from fhir_server.fhir.labels import MASKED
 from fhir_server.fhir.outcome import (
     BadRequest,
     Conflict,
@@ -61,8 +65,8 @@ from fhir_server.search.parameters import several_records
 from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
 from fhir_server.search.types.id import IdTest
+from fhir_server.storage import announcements, contents, labelling
 from fhir_server.storage import choices as stored_choices
-from fhir_server.storage import contents, labelling
 from fhir_server.storage.choices import patients_of
 from fhir_server.storage.documents import CARRIED, CHOICES, Stored
 from fhir_server.storage.joins import Joins
@@ -80,9 +84,27 @@ MOST_RECORDS = 1_000
 NOBODY: frozenset[str] = frozenset()
 
 
+class Lookups(Protocol):
+    """Counts how often each professional looks for a patient by identity."""
+
+    def begin(self, who: str) -> timedelta | None:
+        """Count one; how long to wait instead, where there were too many."""
+
+    def found(self, who: str) -> None:
+        """It found somebody."""
+
+
+#: Told, within the transaction, of what an actor writes in it: the notice is durable with the write, or not at all.
+Notify = Callable[[Unit, Sequence[Stored], Actor], None]
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """What every repository of one process shares."""
+    """
+    What every repository of one process shares.
+
+    lookups: None where patients are not looked for.  test_identities: whether people who do not exist are found, too.
+    """
 
     store: Store
     recorder: Recorder
@@ -97,6 +119,10 @@ class Surroundings:
     demands: Table = field(default_factory=dict)
     terminology: Source = field(default_factory=carried_terminologies)
     matrix: Matrix = field(default_factory=carried_matrix)
+    labels_together: bool = False
+    lookups: Lookups | None = None
+    test_identities: bool = False
+    notify: Notify | None = None
     _read: dict[tuple[str, Pairs], Expression] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -529,6 +555,36 @@ class Repository:
         """An id that no resource has."""
         return self._around.new_id()
 
+    def imagined(self, actor: Actor) -> Repository:
+        """What another actor would be answered, to be told of and not to be served: nothing of it is recorded."""
+        return Repository(self._around, actor, Trail("", "", ""), unit=self._unit)
+
+    def case(self, type: str, patient: str) -> Case:
+        """What the rules are asked of the actor and the type, in the record of the Patient with this id."""
+        self._learn(frozenset({patient}))
+        around, now = self._around, self._around.clock()
+        choices = self._choices[patient].in_force(now)
+        return Case(self.actor, choices, type, now, around.constraint, around.matrix)
+
+    def asked_for(self, parameters: Mapping[str, str]) -> None:
+        """Note in the record of the request what was asked for in its body."""
+        self._trail.query = urlencode(parameters)
+
+    @property
+    def lookups(self) -> Lookups | None:
+        """What counts how often patients are looked for."""
+        return self._around.lookups
+
+    @property
+    def test_identities(self) -> bool:
+        """Whether people who do not exist are found, too, as in the demonstration."""
+        return self._around.test_identities
+
+    @property
+    def zone(self) -> tzinfo:
+        """Where the server is."""
+        return self._around.zone
+
     def now(self) -> datetime:
         """The time."""
         return self._around.clock()
@@ -602,7 +658,11 @@ class Repository:
         else:
             outcome = audit.FAILED if error.status >= 500 else audit.REFUSED
             description = "; ".join(issue.diagnostics for issue in error.issues)[:500]
-            self._around.recorder.record(self._event(trail.interaction, {}, outcome, description))
+            # Whose record was meant is known of a token that is for one: nothing else of a refusal may be told, since
+            # who was refused reads this record, too.
+            self._around.recorder.record(
+                self._event(trail.interaction, {}, outcome, description, patient=self.actor.patient)
+            )
         trail.recorded = True
 
     def _event(
@@ -611,6 +671,7 @@ class Repository:
         versions: dict[str, Stored],
         outcome: str = audit.SUCCESS,
         description: str | None = None,
+        patient: str | None = None,
     ) -> Record:
         """The record of what was done."""
         return audit.event(
@@ -622,6 +683,7 @@ class Repository:
             versions=versions,
             outcome=outcome,
             description=description,
+            patient=patient,
         )
 
     # --- the steps
@@ -748,8 +810,11 @@ class Repository:
         around = self._around
         written = list(self._written.values())
         labelling.follow(unit, written, self._replaced)
+        announcements.follow(unit, written, self._replaced)
         contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
         stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
+        if around.notify:
+            around.notify(unit, written, self.actor)
 
     def _attaches(self, document: Stored, content: Stored) -> bool:
         """Whether a document is one that its content is judged by: of the same record, and its writer's to see."""
@@ -885,28 +950,48 @@ class Repository:
         """The resource as the actor may have it kept.  Raises Forbidden, MethodNotAllowed, Unprocessable."""
         if self.actor.kind == "operator":
             return resource
-        patients = index.patients_of(resource["resourceType"], resource, self._around.base)
-        self._learn(frozenset(patients))
         return changes.settled(
             self.actor,
             interaction,
             resource,
-            json.parse(before.body or b"") if before else None,
+            _before(before),
             entered=before is None or bool(set(before.depositor) & set(standing_for(self.actor))),
-            choices=self._choices[patients[0]].in_force(self._around.clock()) if patients else None,
+            choices=self._chosen_for(resource),
+            now=self._around.clock(),
+            together=self._around.labels_together,
             base=self._around.base,
         )
 
+    def _chosen_for(self, resource: Resource) -> Choices | None:
+        """The choices in force of the patient whose record the resource belongs to; None if it belongs to none."""
+        patients = index.patients_of(resource["resourceType"], resource, self._around.base)
+        self._learn(frozenset(patients))
+        return self._choices[patients[0]].in_force(self._around.clock()) if patients else None
+
     def _deposit(self, resource: Resource, kept: Entry, before: Stored | None, *, loaded: bool) -> Entry:
-        """Who deposited it and when, and the documents whose content it is: as they are, once they are."""
+        """
+        Who deposited it and when, and the documents whose content it is: as they are, once they are.
+
+        And whether it is its holder who masked it.
+        """
+        masked = {"held": True} if self._is_held(resource, kept, before) else {}
         if before is None:
             by = standing_for(self.actor)
             if loaded and self.actor.kind == "operator":
                 by = changes.said_depositor(resource, kept.get("owner"), self._around.base)
             if consents.is_app(resource):
                 by = ()  # evidence is nobody's to change or delete
-            return {"deposited": kept["updated"], **({"depositor": list(by)} if by else {})}
-        return {name: before.entry[name] for name in ("depositor", "deposited", DOCUMENTS) if name in before.entry}
+            return {"deposited": kept["updated"], **({"depositor": list(by)} if by else {}), **masked}
+        return masked | {
+            name: before.entry[name] for name in ("depositor", "deposited", DOCUMENTS) if name in before.entry
+        }
+
+    def _is_held(self, resource: Resource, kept: Entry, before: Stored | None) -> bool:
+        if MASKED not in kept.get("labels", ()):
+            return False
+        if before and MASKED in before.entry.get("labels", ()):
+            return bool(before.entry.get("held"))
+        return visibility.is_held(self.actor, self._chosen_for(resource), is_new=before is None)
 
     def _keep(self, stored: Stored, replaces: Stored | None) -> Stored:
         if replaces:
@@ -956,6 +1041,13 @@ class Repository:
         if self._unit is None:
             raise RuntimeError("a write outside of a transaction")
         return self._unit
+
+
+def _before(stored: Stored | None) -> Before | None:
+    """What is replaced, as the rules on what is written take it."""
+    if stored is None:
+        return None
+    return Before(json.parse(stored.body or b""), stored.entry.get("deposited"), stored.entry.get("held", False))
 
 
 def _about(stored: Stored) -> frozenset[str]:

@@ -1,19 +1,22 @@
 """What a write may say, once it may be made: A3, A9 and A16, and who deposited it.
 
-The server sets who deposited, identity traits, and the labels of those who may not set them: a client that sends them
-changes nothing.  A document's metadata are patched, and nothing else of it.
+The server sets who deposited, and identity traits: a client that sends them changes nothing.  A document's metadata are
+patched, and nothing else of it.  Who sees it is `visibility.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from fhir_server.access import consents
+from fhir_server.access import consents, visibility
 from fhir_server.access.actor import Actor
 from fhir_server.access.choices import Choices
 from fhir_server.access.rules import references
-from fhir_server.fhir.labels import INVISIBLE_TO_PATIENT, INVISIBLE_TO_REPRESENTATIVES, LABELS, MASKED, SYSTEM, labels
+from fhir_server.access.visibility import Before
+from fhir_server.fhir.labels import INVISIBLE_TO_PATIENT, MASKED
 from fhir_server.fhir.outcome import Forbidden, MethodNotAllowed, Unprocessable
 from fhir_server.search.types.reference import relative
 
@@ -37,12 +40,6 @@ IDENTITY = (
     "modifierExtension",
 )
 _ARCHIVED = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-ext-is-archived"
-#: The labels that each kind of actor may set on what it entered.
-_MAY_SET = {
-    "patient": frozenset({MASKED, INVISIBLE_TO_REPRESENTATIVES}),
-    "professional": frozenset(LABELS),
-    "backend": frozenset(LABELS),
-}
 #: Where a resource says who entered it, from the best witness to the least.
 _SAYS = (
     "author",
@@ -85,31 +82,41 @@ def settled(
     actor: Actor,
     interaction: str,
     resource: Resource,
-    before: Mapping[str, Any] | None,
+    before: Before | None,
     *,
     entered: bool,
     choices: Choices | None,
+    now: datetime,
+    together: bool = False,
     base: str = "",
 ) -> Resource:
     """
     The resource as it may be kept.
 
     before: what it replaces.  entered: whether the actor entered it, or enters it now.  choices: those in force of the
-    patient whose record it is.  Raises Forbidden, MethodNotAllowed (A9), Unprocessable.
+    patient whose record it is.  together: whether a document may be kept from its patient and from professionals at
+    once.  Raises Forbidden, MethodNotAllowed (A9), Unprocessable.
     """
     if actor.kind == "operator":
         return resource
     type = resource["resourceType"]
+    if visibility.faded(before, now):
+        # What has fallen is not written into a new version.
+        before = replace(before, resource=visibility.without(before.resource, INVISIBLE_TO_PATIENT)) if before else None
+        resource = visibility.without(resource, INVISIBLE_TO_PATIENT)
+    was = before.resource if before else None
     if type == "Patient":
-        resource = _with_identity(resource, before)
+        resource = _with_identity(resource, was)
     if type == "Consent":
-        _refuse_choice(actor, resource, before, entered=entered, choices=choices, base=base)
-    if type == "DocumentReference" and before is not None and actor.kind != "patient":
-        _refuse_other_metadata(interaction, resource, before)
-    if before is not None and not entered and type != "Patient":
-        return _amended(actor, interaction, resource, before)
-    resource = _with_default_label(resource, before, actor, choices)
-    _refuse_labels(actor, resource, before)
+        _refuse_choice(actor, resource, was, entered=entered, choices=choices, base=base)
+    resource = visibility.in_step(resource, was, lowers=interaction != "update")
+    if was is not None and not entered and type != "Patient":
+        _refuse_of_anothers(actor, interaction, resource, was)
+    elif type == "DocumentReference" and was is not None and actor.kind != "patient":
+        _refuse_other_metadata(interaction, resource, was)
+    by_default = bool(choices and choices.masked_by_default)
+    resource = visibility.with_own(resource, actor, is_new=was is None, masked_by_default=by_default, together=together)
+    visibility.refuse(actor, resource, before, entered=entered or type == "Patient", now=now, together=together)
     return resource
 
 
@@ -193,7 +200,8 @@ def _refuse_other_metadata(interaction: str, resource: Resource, before: Mapping
     ]
     if differing:
         raise MethodNotAllowed(
-            f"`{differing[0]}` of a document is not patched: `status`, `securityLabel`, archived are."
+            f"`{differing[0]}` of a document is not patched: `status`, `securityLabel` and whether it is archived "
+            "are, by who deposited it (PDSm flows 03 and 04)."
         )
 
 
@@ -203,20 +211,25 @@ def _without_archived(name: str, value: Any) -> Any:
     return [one for one in value or () if one.get("url") != _ARCHIVED]
 
 
-def _amended(actor: Actor, interaction: str, resource: Resource, before: Mapping[str, Any]) -> Resource:
-    """What another deposited, with the label that masks it set or taken off, or a permit ended: A3."""
-    if actor.kind != "patient" or interaction != "patch" or _bare(resource) != _bare(before):
+def _refuse_of_anothers(actor: Actor, interaction: str, resource: Resource, before: Mapping[str, Any]) -> None:
+    """
+    Raise Forbidden for what is not changed in what another entered.
+
+    Its holder masks and unmasks it, and ends a permit: A3.  A professional records that the patient has been told: A2.
+    """
+    may = actor.kind == "patient" or visibility.is_announcement(actor, resource, before)
+    label = MASKED if actor.kind == "patient" else INVISIBLE_TO_PATIENT
+    if not may or interaction != "patch" or _bare(resource, label) != _bare(before, label):
         raise _not_yours(resource)
-    return resource
 
 
-def _bare(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The resource without what its holder may change, though another deposited it."""
+def _bare(resource: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """The resource without what may be changed, though another deposited it: this label alone."""
     bare = {name: value for name, value in resource.items() if name not in ("meta", "securityLabel")}
-    if resource["resourceType"] == "Consent":
-        bare.pop("status", None)
+    if resource["resourceType"] == "Consent" and label == MASKED:
+        bare.pop("status", None)  # the end of a permit
     meta = {name: value for name, value in resource.get("meta", {}).items() if name in ("profile", "tag", "source")}
-    others = [code for code in _codes(resource) if code != MASKED]
+    others = [code for code in _codes(resource) if code != label]
     return {**bare, "meta": meta, "labels": others}
 
 
@@ -234,46 +247,3 @@ def _not_yours(resource: Mapping[str, Any]) -> Forbidden:
         f"This {resource['resourceType']} was entered by another: what professionals deposited can be masked and "
         "unmasked, and nothing else of it changed."
     )
-
-
-def _with_default_label(
-    resource: Resource, before: Mapping[str, Any] | None, actor: Actor, choices: Choices | None
-) -> Resource:
-    """With the labels that a resource gets by itself: in a secret session, and where the holder masks what is new."""
-    wanted = []
-    if actor.secret:
-        wanted.append(INVISIBLE_TO_REPRESENTATIVES)
-    hides_from_patient = INVISIBLE_TO_PATIENT in labels(resource)
-    if before is None and choices and choices.masked_by_default and not hides_from_patient:
-        wanted += [MASKED] if resource["resourceType"] == "DocumentReference" else []
-    for label in wanted:
-        if label not in labels(resource):
-            resource = labelled(resource, label)
-    return resource
-
-
-def labelled(resource: Resource, label: str) -> Resource:
-    """The resource with one label more."""
-    coding = {"system": SYSTEM, "code": label, "display": LABELS[label]}
-    if resource["resourceType"] == "DocumentReference":
-        return {**resource, "securityLabel": [*resource.get("securityLabel", ()), {"coding": [coding]}]}
-    meta = resource.get("meta", {})
-    return {**resource, "meta": {**meta, "security": [*meta.get("security", ()), coding]}}
-
-
-def _refuse_labels(actor: Actor, resource: Resource, before: Mapping[str, Any] | None) -> None:
-    """Raise Forbidden for a label that is not the actor's to set, Unprocessable for two that exclude each other."""
-    said, had = set(labels(resource)), set(labels(before)) if before is not None else set()
-    forbidden = (said ^ had) - _MAY_SET[actor.kind]
-    if actor.relation not in (None, "self"):
-        forbidden |= (said ^ had) & {INVISIBLE_TO_REPRESENTATIVES}
-    if actor.relation == "caregiver":
-        forbidden |= said ^ had
-    if forbidden:
-        raise Forbidden(f"The label `{min(forbidden)}` is not yours to set.")
-    if said >= {MASKED, INVISIBLE_TO_PATIENT}:
-        raise Unprocessable(
-            f"A document is not kept from its patient and from professionals at once: `{MASKED}` and "
-            f"`{INVISIBLE_TO_PATIENT}` exclude each other.",
-            f"{resource['resourceType']}.securityLabel",
-        )

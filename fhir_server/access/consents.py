@@ -84,6 +84,16 @@ def collection(consent: Mapping[str, Any]) -> str | None:
     return found if found in COLLECTIONS else None
 
 
+def named(consent: Mapping[str, Any], base: str = "") -> list[str]:
+    """Whom a choice names, `Type/id`."""
+    return _actors(consent.get("provision", {}), base)
+
+
+def period(consent: Mapping[str, Any], zone: tzinfo = dates.PARIS) -> tuple[datetime | None, datetime | None]:
+    """From when and until when a choice holds, half open."""
+    return _period(consent.get("provision", {}).get("period"), zone)
+
+
 def faults(consent: Mapping[str, Any], base: str = "") -> list[Issue]:
     """Why a choice cannot be evaluated; nothing for one that can, or that is over, or about another matter."""
     if consent.get("status") != "active" or not is_choice(consent) or is_app(consent):

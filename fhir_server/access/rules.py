@@ -19,7 +19,7 @@ what it does.  Nothing is open that no rule opens.
     A17  the record of accesses is read by the holder, the *médecin traitant* and who acted
     A18  directories and terminologies are everybody's (`decision.py`)
 
-A13 is the scopes (`decision.py`), A16 is `changes.py`, A12 belongs to whoever grants the access.
+A13 is the scopes (`decision.py`), A16 is `changes.py` and `visibility.py`, A12 belongs to whoever grants the access.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dateutil.relativedelta import relativedelta
 
 from fhir_server.access.actor import Actor
 from fhir_server.access.choices import EVERYBODY, Choices, Permit
-from fhir_server.access.matrix import Matrix
+from fhir_server.access.matrix import Matrix, Row
 from fhir_server.access.sections import EMERGENCY, ORDINARY, Pairs, parts
 from fhir_server.fhir.labels import INVISIBLE_TO_PATIENT, INVISIBLE_TO_REPRESENTATIVES, MASKED
 from fhir_server.search.expression import (
@@ -102,6 +102,18 @@ class Case:
         """The permits for the actor: for the person, the structure, or a care team that one of them is in."""
         teams = {one.team for one in self.choices.care_team if one.reference in self.references}
         return tuple(one for one in self.choices.permits if one.to in self.references or one.to in teams)
+
+    @cached_property
+    def opened(self) -> frozenset[str]:
+        """The sections that the permits cover, or the emergency; of these a profession sees what it consults."""
+        if self.actor.mode != "normal":
+            return EMERGENCY | self.choices.emergency_sections | _IDENTITY
+        return frozenset(code for permit in self.permits for code in permit.sections or ORDINARY)
+
+    @cached_property
+    def row(self) -> Row | None:
+        """What the profession consults; None if nothing."""
+        return self.matrix.row(self.actor.profession, self.actor.specialty)
 
     @property
     def is_treating_doctor(self) -> bool:
@@ -187,11 +199,16 @@ def a3_holder_masks(case: Case) -> Expression:
     return NOTHING if case.actor.relation == "caregiver" or case.type == "Patient" else EVERYTHING
 
 
+def a2_professional_announces(case: Case) -> Expression:
+    """What a permit lets read: to record that the patient has been told; `changes.py` holds it to that.  R1111-53"""
+    if case.type in _NOT_DEPOSITED or case.type == "Consent":
+        return NOTHING
+    return all_of(a6_permit(case), none_of(a7_masked(case)))
+
+
 def a6_permit(case: Case) -> Expression:
     """By a permit in force: the sections that it covers, within the matrix.  CSP R1111-46"""
-    if case.actor.mode != "normal":
-        return NOTHING
-    return any_of(*(_sections(case, permit.sections or ORDINARY) for permit in case.permits))
+    return _sections(case, case.opened) if case.actor.mode == "normal" else NOTHING
 
 
 def a8_own_deposits(case: Case) -> Expression:
@@ -219,9 +236,7 @@ def a9_depositor_changes(case: Case) -> Expression:
 
 def a10_emergency(case: Case) -> Expression:
     """The sections of an emergency, and those that the holder added, within the matrix."""
-    if case.actor.mode == "normal":
-        return NOTHING
-    return _sections(case, EMERGENCY | case.choices.emergency_sections | _IDENTITY)
+    return _sections(case, case.opened) if case.actor.mode != "normal" else NOTHING
 
 
 def a17_treating_doctor_reads_the_accesses(case: Case) -> Expression:
@@ -231,7 +246,7 @@ def a17_treating_doctor_reads_the_accesses(case: Case) -> Expression:
 
 def _sections(case: Case, codes: frozenset[str]) -> Expression:
     """The part of the type in these sections that the profession consults."""
-    row = case.matrix.row(case.actor.profession, case.actor.specialty)
+    row = case.row
     if row is None or case.type == "Binary":  # a Binary is judged by the documents whose content it is
         return NOTHING
     covered = codes if row.sections is None else codes & row.sections
@@ -334,7 +349,11 @@ _CHANGING = (
     Rule(PERSON, "hides", a4_kept_from_representatives),
 )
 UPDATING = (*_CHANGING, Rule(PERSON, "opens", a3_holder_changes))
-PATCHING = (*UPDATING, Rule(PERSON, "opens", a3_holder_masks))
+PATCHING = (
+    *UPDATING,
+    Rule(PERSON, "opens", a3_holder_masks),
+    Rule(PROFESSIONAL, "opens", a2_professional_announces),
+)
 DELETING = (*_CHANGING, Rule(PERSON, "opens", a3_holder_deletes))
 
 #: The rules of each interaction.

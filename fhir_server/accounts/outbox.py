@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from pymongo import IndexModel, ReturnDocument, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from fhir_server.accounts.account import Channel
 from fhir_server.storage.store import answering
@@ -90,15 +92,17 @@ class Outbox:
         *,
         until: datetime | None = None,
         session: ClientSession | None = None,
+        id: str | None = None,
     ) -> str:
         """
         Keep the message until it has left; its id.
 
-        until: when it is worth nothing any more.
+        until: when it is worth nothing any more.  id: of a message that may be put again, and is one all the same; not
+        within a transaction.
         session: of the transaction that it is a part of; whoever sends finds it there in due time, once that is over.
         """
         now = self._clock()
-        id = secrets.token_urlsafe(16)
+        id = id or secrets.token_urlsafe(16)
         kept = {
             "_id": id,
             "channel": channel,
@@ -113,7 +117,7 @@ class Outbox:
             "until": until,
             "expires_at": now + KEPT,
         }
-        with answering():
+        with answering(), suppress(DuplicateKeyError):
             self._outbox.insert_one(kept, session=session)
         if session is not None:
             return id

@@ -175,6 +175,12 @@ class NotSupported(Unprocessable):
     code = "not-supported"
 
 
+class TooManyRequests(FhirError):
+    """Asked too often; `Retry-After` says when again.  RFC 6585 s. 4"""
+
+    status, code = 429, "throttled"
+
+
 class Unavailable(FhirError):
     """The store cannot answer just now; try again."""
 

@@ -155,5 +155,8 @@ def _listed(words: list[str]) -> str:
 
 
 def _operations() -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads((carried("profiles") / "r4" / "operations.json").read_bytes())
+    """What the definitions of operations say beside the registry: HL7's, and our own."""
+    found: dict[str, Any] = {}
+    for folder in ("r4", "guides"):
+        found |= orjson.loads((carried("profiles") / folder / "operations.json").read_bytes())
     return found

@@ -23,6 +23,7 @@ _PLAIN: Mapping[str, type] = {
     "boolean": bool,
     "canonical": str,
     "code": str,
+    "date": str,
     "dateTime": str,
     "integer": int,
     "string": str,
@@ -90,7 +91,11 @@ def given(request: FhirRequest, takes: Mapping[str, str]) -> Given:
 def parameters(
     *named: tuple[str, str, Any], parts: Mapping[str, list[list[tuple[str, str, Any]]]] | None = None
 ) -> Row:
-    """A Parameters resource of (name, type of the value, value); `parts` are those that consist of others."""
+    """
+    A Parameters resource of (name, type of the value, value); `parts` are those that consist of others.
+
+    Within them, the type `part` stands for one that consists of others again.
+    """
     rows = [{"name": name, _element(type): value} for name, type, value in named if value is not None]
     for name, each in (parts or {}).items():
         rows += [{"name": name, "part": _parts(part)} for part in each]
@@ -103,7 +108,11 @@ def answer(*named: tuple[str, str, Any], parts: Mapping[str, list[list[tuple[str
 
 
 def _parts(part: list[tuple[str, str, Any]]) -> list[Row]:
-    return [{"name": name, _element(type): value} for name, type, value in part if value is not None]
+    return [
+        {"name": name, "part": _parts(value)} if type == "part" else {"name": name, _element(type): value}
+        for name, type, value in part
+        if value is not None
+    ]
 
 
 def _element(type: str) -> str:

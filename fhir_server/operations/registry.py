@@ -8,7 +8,18 @@ from typing import Literal
 
 from fhir_server.fhir.http import FhirResponse
 from fhir_server.fhir.types import TYPES
-from fhir_server.operations import everything, expand, lookup, meta, subsumes, validate, validate_code
+from fhir_server.operations import (
+    access_history,
+    everything,
+    expand,
+    explain_access,
+    lookup,
+    lookup_record,
+    meta,
+    subsumes,
+    validate,
+    validate_code,
+)
 
 #: Where an operation is called: `[base]/$name`, `[base]/[type]/$name`, `[base]/[type]/[id]/$name`.
 Level = Literal["system", "type", "instance"]
@@ -41,6 +52,7 @@ class Operation:
 
 
 _STANDARD = "http://hl7.org/fhir/OperationDefinition/"
+_OWN = "https://fhir-server.example/OperationDefinition/"
 _EVERY = tuple(TYPES)
 
 #: The same name may be there for several types.
@@ -53,6 +65,30 @@ OPERATIONS: tuple[Operation, ...] = (
         False,
         everything.everything,
         refused=("_offset",),
+    ),
+    Operation(
+        "explain-access",
+        f"{_OWN}Patient-explain-access",
+        ("Patient",),
+        ("instance",),
+        False,
+        explain_access.explain_access,
+    ),
+    Operation(
+        "access-history",
+        f"{_OWN}Patient-access-history",
+        ("Patient",),
+        ("instance",),
+        False,
+        access_history.access_history,
+    ),
+    Operation(
+        "lookup-record",
+        f"{_OWN}Patient-lookup-record",
+        ("Patient",),
+        ("type",),
+        True,
+        lookup_record.lookup_record,
     ),
     Operation("meta", f"{_STANDARD}Resource-meta", _EVERY, ("instance",), False, meta.meta),
     Operation("meta-add", f"{_STANDARD}Resource-meta-add", _EVERY, ("instance",), True, meta.add),

@@ -13,11 +13,11 @@ from typing import Any
 from flask import request
 
 from fhir_server.access import Actor
+from fhir_server.access.patient_lookup import found
 from fhir_server.audit import Trail
 from fhir_server.fhir import json
 from fhir_server.fhir.outcome import BadRequest, Forbidden, Gone, NotFound
 from fhir_server.repository import Repository, Surroundings
-from fhir_server.smart.patient_lookup import found
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 #: SMART 2.2: scopes-and-launch-context.html#fhircontext-exp

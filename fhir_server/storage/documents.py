@@ -9,6 +9,7 @@ A collection per resource type holds current versions, under the resource's own 
     depositor   who deposited it, `Practitioner/123`, and for which structure, `Organization/45`: the same in each
                 version; absent where nobody is known to have
     deposited   when: the time of its first version
+    held        that its holder masked it, and not who deposited it; else absent
     documents   of a Binary: the entries of the DocumentReferences whose content it is, by which it is judged
     origin      "server" on what the server itself wrote and nobody may change; "carried" on the conformance resources
                 that come along with it
@@ -37,6 +38,7 @@ HISTORY = "_history"
 CARRIED = "carried"
 CONDITIONAL = "_conditional"
 CHOICES = "_choices"
+ANNOUNCEMENTS = "_announcements"
 #: What the servers of one database know in common, a document each.
 SERVER = "_server"
 MET = "met"
@@ -118,7 +120,7 @@ def _marked(document: dict[str, Any], stored: Stored) -> dict[str, Any]:
 
 
 _OF_THE_INDEX = ("owner", "others", "labels", "keys", "dates", "numbers", "strings", "near", "parts", "contained")
-_ENTRY = (*_OF_THE_INDEX, "depositor", "deposited", "documents", "updated")
+_ENTRY = (*_OF_THE_INDEX, "depositor", "deposited", "held", "documents", "updated")
 #: What stands in a document beside its index entry.
 NOT_OF_THE_INDEX = frozenset(
     (
@@ -132,6 +134,7 @@ NOT_OF_THE_INDEX = frozenset(
         "body",
         "depositor",
         "deposited",
+        "held",
         "documents",
         "origin",
         "place",

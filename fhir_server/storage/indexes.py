@@ -16,7 +16,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.parameters import parameters, several_records
 from fhir_server.search.types import near
-from fhir_server.storage.documents import CHOICES, CONDITIONAL, HISTORY, MET
+from fhir_server.storage.documents import ANNOUNCEMENTS, CHOICES, CONDITIONAL, HISTORY, MET
 
 #: (field, direction or kind) of each part of the index.
 Keys: TypeAlias = tuple[tuple[str, int | str], ...]
@@ -110,6 +110,7 @@ def _all() -> dict[str, dict[str, Keys]]:
     return {
         HISTORY: of_history(),
         CONDITIONAL: {MET: ((MET, 1),)},
+        ANNOUNCEMENTS: {"due": (("due", 1),)},
         CHOICES: {"concerns": (("concerns", 1),), "involved": (("involved", 1),)},
         **{type: of_type(type) for type in TYPES},
     }

@@ -24,7 +24,7 @@ _HEADERS = {
 #: The language that was chosen on a page, for the pages after it.
 LANGUAGE_COOKIE = "language"
 #: What the address of a page may say besides the language, kept when the language changes.
-_KEPT = ("request", "page")
+_KEPT = ("request", "page", "patient", "whom", "mode", "own", "from", "to", "before")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from flask import Response, request
 
+from fhir_server.access import patient_lookup
+from fhir_server.access.patient_lookup import Found, Number, Traits
 from fhir_server.accounts.rates import Rate, Rates
-from fhir_server.smart import patient_lookup
 from fhir_server.smart.directory import Directory
-from fhir_server.smart.patient_lookup import Found, Number, Traits
 from fhir_server.smart.requests import AuthorizationRequest
 from fhir_server.smart.sessions import Session, Sessions
 from fhir_server.smart.subject import Subject

@@ -33,7 +33,7 @@ from fhir_server.web.words import LANGUAGES, words
 
 SIGN_IN, CODE, SIGN_OUT, ACCOUNT = "/sign-in", "/sign-in/code", "/sign-out", "/account"
 #: The pages of this server that one can sign in for, by the name that the address says.
-PAGES = {"account": ACCOUNT, "apps": "/apps"}
+PAGES = {"account": ACCOUNT, "apps": "/apps", "privacy": "/privacy"}
 #: The cookie of a browser that somebody has signed in with.
 DEVICE = "device"
 DEVICE_SECONDS = 365 * 24 * 3600

@@ -89,6 +89,9 @@ def _professional_may(
             return False
         if what["type"] in ("Patient", "CareTeam", "AuditEvent"):
             return False
+        if interaction == "patch" and what["type"] != "Consent":  # A2: an announcement is recorded by who reads it
+            unaddressed = {**what, "addressed_to": ()}
+            return own or _professional_may(who, said, unaddressed, "read", own)
         return True if interaction == "create" else own  # A8, A9
     if who["secret"] and "INVISIBLE_REPRESENTANTS_LEGAUX" not in what["labels"] and what["type"] != "Patient":
         return False

@@ -19,8 +19,8 @@ import pytest
 from pymongo import MongoClient
 from werkzeug.test import TestResponse
 
-from fhir_server.smart import patient_lookup
-from fhir_server.smart.patient_lookup import INS, INS_OF_TESTS, SPACE, Found, Number, Traits
+from fhir_server.access import patient_lookup
+from fhir_server.access.patient_lookup import INS, INS_OF_TESTS, SPACE, Found, Number, Traits
 from fhir_server.smart.professionals import Pairs
 from fhir_server.web.patient_search import FAILURES
 from tests.calls import follow

@@ -6,7 +6,7 @@ DMP TD0.2; DESIGN A18; Référentiel national d'identitovigilance: the identity 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -14,8 +14,9 @@ from typing import Any, Literal
 from stdnum.exceptions import ValidationError
 from stdnum.fr import nir
 
+from fhir_server.access.rules import Case, a5_is_blocked
+from fhir_server.access.sections import Pairs
 from fhir_server.search.types.string import fold
-from fhir_server.smart.professionals import Find
 
 #: The systems of a qualified INS: the permanent number, and the one of who waits for it.
 INS = ("urn:oid:1.2.250.1.213.1.4.8", "urn:oid:1.2.250.1.213.1.4.9")
@@ -72,6 +73,10 @@ class Found:
 #: Why nobody was found: there is no such person, or no open space of that person, and which of the two is not said; or
 #: there are several, whom the INS tells apart.
 Nobody = Literal["nobody", "several"]
+#: What a professional may do in a record, before it is opened.
+Access = Literal["authorised", "unauthorised", "blocked"]
+#: Finds resources of a type by the parameters of a search.
+Find = Callable[[str, Pairs], Sequence[Mapping[str, Any]]]
 
 
 def read(form: Mapping[str, str], *, number: bool) -> Number | Traits | dict[str, str]:
@@ -107,10 +112,18 @@ def find(asked: Number | Traits, search: Find, *, tests: bool) -> Found | Nobody
 
     tests: whether the people who do not exist are looked for, too.
     """
-    matching = [patient for patient in _candidates(asked, search, tests=tests) if is_open(patient)]
+    matching = [patient for patient in candidates(asked, search, tests=tests) if is_open(patient)]
     if not matching:
         return "nobody"
     return "several" if len(matching) > 1 else found(matching[0])
+
+
+def access(case: Case) -> Access:
+    """What the asker may do in the record of `case`, whose space is open.  DMP TD0.2"""
+    if a5_is_blocked(case):
+        return "blocked"
+    consults = case.matrix.row(case.actor.profession, case.actor.specialty) is not None
+    return "authorised" if consults and case.permits else "unauthorised"
 
 
 def is_open(patient: Mapping[str, Any]) -> bool:
@@ -165,7 +178,8 @@ def _date(text: str) -> date | None:
         return None
 
 
-def _candidates(asked: Number | Traits, search: Find, *, tests: bool) -> Sequence[Mapping[str, Any]]:
+def candidates(asked: Number | Traits, search: Find, *, tests: bool) -> Sequence[Mapping[str, Any]]:
+    """All whom it describes, whatever became of their records.  tests: see `find`."""
     if isinstance(asked, Number):
         systems = (*INS, *INS_OF_TESTS) if tests else INS
         return search("Patient", (("identifier", ",".join(f"{system}|{asked.value}" for system in systems)),))
