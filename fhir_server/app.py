@@ -203,7 +203,8 @@ def create_app(
     """
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
-    people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
+    signed_in = kept_for_smart(around.store.database, settings, base, clock=clock)
+    people = accounts.kept(around.store.database, settings, clock=clock, shown=demo, ended=signed_in.end_of)
     if background:
         Background(around.recorder, settings.audit_anchors).start()
     smart = _smart(around, settings, base_url, people)

@@ -21,7 +21,7 @@ from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds, actor_of
 from fhir_server.smart.identity import Identity
 from fhir_server.smart.refresh import Families, Family, Reused
 from fhir_server.smart.sessions import Sessions
-from fhir_server.smart.tokens import NotIssued, Tokens
+from fhir_server.smart.tokens import NotIssued, Tokens, digest
 
 #: How long an access token lives, by who is signed in; a professional has many records open in a day.
 LIFETIMES = {"patient": timedelta(hours=1), "professional": timedelta(minutes=30)}
@@ -53,8 +53,6 @@ class Issuer:
     def first(self, code: Code, jkt: str | None) -> dict[str, Any]:
         """The answer for a code that was claimed just now.  Raises InvalidGrantError."""
         on = replace(code.grounds, jkt=jkt)
-        if not self.in_standing(on):
-            raise InvalidGrantError("What the code stands for has ended.")
         more: dict[str, Any] = {}
         family = None
         if on.refreshes:
@@ -152,6 +150,11 @@ class Issuer:
             fhir_user=on.fhir_user if "fhirUser" in on.words else None,
             context=dict(on.context),
         )
+        if not self.in_standing(on):  # asked once the token is there, as in `Standing` and for its reason
+            self.tokens.end(_id=digest(token))
+            if family:
+                self.families.end(_id=family)
+            raise NotIssued
         self.record("token", actor=actor, patient=actor.patient, description=scope)
         return {
             "access_token": token,

@@ -86,14 +86,12 @@ def kept(
     clock: Callable[[], datetime],
     fetch: Callable[[str], Fetched],
     sealing_key: str | None = None,
-    changed: Callable[[Grant], None] = lambda grant: None,
     together: Together = alone,
 ) -> Kept:
     """
     What the authorization server of this issuer keeps in the database.
 
-    fetch: the public keys of a client, from its address.  changed: told of each grant that is made, narrowed or ended.
-    together: see `Grants`.
+    fetch: the public keys of a client, from its address.  together: see `Grants`.
     """
     clients, codes, families = Clients(database, clock), Codes(database, clock), Families(database, clock)
 
@@ -104,7 +102,6 @@ def kept(
         else:
             families.end(grant=grant.id)
             tokens.end(grant=grant.id)
-        changed(grant)
 
     def signed_out(session: str) -> None:
         families.end(session=session)

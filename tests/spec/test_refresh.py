@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -230,9 +231,7 @@ def test_a_client_that_was_suspended_gets_none(launches: Launching, kind: str) -
 
 
 def test_an_account_that_was_closed_gets_none(launches: Launching) -> None:
-    """smart-security 5.2, O9: the account is closed, or no longer opens the record"""
-    from dataclasses import replace
-
+    """RFC 9700 s. 4.14.2: the account is closed, or no longer opens the record; however that came about"""
     accounts = Accounts(launches.database, launches.clock)
     for change in ({"state": "closed"}, {"profiles": ()}):
         account = launches.person()
@@ -240,6 +239,42 @@ def test_an_account_that_was_closed_gets_none(launches: Launching) -> None:
         told = launch.tokens()
         accounts.keep(replace(account, **change))
         assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": "closed"}, {"state": "locked"}, {"profiles": ()}, {"password": "another"}]
+)
+def test_what_an_account_loses_its_apps_lose_at_once(launches: Launching, change: dict[str, Any]) -> None:
+    """RFC 9700 s. 4.14.2: a changed password, a closed account: at the next request, and every session with it"""
+    account = launches.person()
+    launch = launches.launch(launches.register(scope=SCOPE), launches.sign_in(account))
+    told, password = launch.tokens(), change.get("password")
+    caller = launches.caller(told["access_token"])
+    accounts = launches.app.extensions["people"].accounts
+    accounts.keep(replace(account, name="Another name"))
+    assert caller("GET", "Patient").status_code == 200
+    accounts.keep(replace(account, **{name: to for name, to in change.items() if name != "password"}), password)
+    assert caller("GET", "Patient").status_code == 401
+    assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_grant"
+    assert launches.kept.sessions.alive(launch.session.id) is None
+
+
+@pytest.mark.parametrize("deceased", [{"deceasedBoolean": True}, {"deceasedDateTime": "2026-03"}])
+def test_the_record_of_who_has_died_is_no_app_s(launches: Launching, deceased: dict[str, Any]) -> None:
+    """smart-app-launch best practices; R4 patient.html#death: nobody is there any more who has allowed it"""
+    patient = launches.patient()
+    account = launches.person(patient)
+    launch = launches.launch(launches.register(scope=SCOPE), launches.sign_in(account))
+    told = launch.tokens()
+    operator = launches.served().caller()
+    resource = operator.get(f"Patient/{patient}")
+    assert operator("PUT", f"Patient/{patient}", resource | {"deceasedBoolean": False}).status_code == 200
+    told = launch.refresh(told["refresh_token"]).json
+    assert operator("PUT", f"Patient/{patient}", resource | deceased).status_code == 200
+    assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_grant"
+    assert launches.caller(told["access_token"])("GET", "Patient").status_code == 401
+    again = launches.launch(launch.client, launch.session)
+    assert again.asked().patient is None
 
 
 def test_granting_again_with_less_takes_from_what_was_there(launches: Launching) -> None:

@@ -15,10 +15,18 @@ from typing import Any
 import pytest
 from authlib.oauth2.rfc6749.errors import InvalidGrantError
 
+from fhir_server import app as application
+from fhir_server.config import Settings
+from fhir_server.smart.clients import Clients
 from fhir_server.smart.codes import Codes
+from fhir_server.smart.grants import alone
 from fhir_server.smart.tokens import NotIssued, Tokens
 from tests.calls import BASE
 from tests.launches import ISSUER, REDIRECT, SECRET, Launch, Launching, authorized
+
+
+class Crash(Exception):
+    """A process ends here."""
 
 
 def begun(launches: Launching, **client: Any) -> Launch:
@@ -423,6 +431,50 @@ class TestEndings:
         launches.kept.end_of(launch.session.subject.sub)
         assert self.dead(launches, launch, told)
         assert launches.kept.sessions.alive(launch.session.id) is None
+
+    def test_of_a_grant_by_a_process_that_ends_on_the_way(self, launches: Launching) -> None:
+        """RFC 9700 s. 4.14.2: what is kept of the grant and what its tokens open are never apart"""
+        launch = begun(launches)
+        told = launch.tokens()
+
+        def crash(grant: Any, write: Any) -> None:
+            alone(grant, write)
+            raise Crash
+
+        settings = Settings(mongodb_database=launches.name)
+        dying = application.kept_for_smart(launches.database, settings, BASE, clock=launches.clock, together=crash)
+        (grant,) = dying.grants.of(launch.session.subject.sub)
+        with pytest.raises(Crash):
+            dying.grants.withdraw(grant.id)
+        assert self.dead(launches, launch, told)
+
+    def test_of_a_client_by_a_process_that_ends_on_the_way(self, launches: Launching) -> None:
+        """smart-app-launch: a suspension holds wherever the process that was told to ended"""
+
+        class Dying(Clients):
+            def _become(self, status: Any, client_id: str) -> None:
+                super()._become(status, client_id)
+                raise Crash
+
+        launch = begun(launches)
+        told = launch.tokens()
+        with pytest.raises(Crash):
+            Dying(launches.database, launches.clock).suspend(launch.client.client_id)
+        assert self.dead(launches, launch, told)
+
+    def test_narrowing_by_many_at_once(self, launches: Launching) -> None:
+        """smart-app-launch: none of those who take a part away brings back what another has taken"""
+        types = ["Condition", "Observation", "Procedure", "Immunization", "Encounter", "Patient", "CarePlan", "Device"]
+        kept = [f"patient/{type}.rs" for type in types]
+        launch = begun(launches, scope=" ".join(("launch/patient", *kept, "patient/List.rs")))
+        told = launch.tokens()
+        (grant,) = launches.kept.grants.of(launch.session.subject.sub)
+        tokens = launches.kept.tokens
+        with ThreadPoolExecutor(len(kept)) as pool:
+            without = [" ".join(word for word in grant.scope.split() if word != taken) for taken in kept]
+            list(pool.map(lambda scope: tokens.narrow(grant.id, scope), without))
+        left = tokens.find(told["access_token"])
+        assert left and left["scope"].split() == ["launch/patient", "patient/List.rs"]
 
     def test_a_token_is_not_issued_on_what_has_ended(self, launches: Launching) -> None:
         """smart-app-launch: inserted first and asked about then, so that no order of the two leaves it alive"""
