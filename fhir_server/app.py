@@ -40,7 +40,7 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, ehr_launch, evidence, fetching, metadata, psc, public
+from fhir_server.smart import brands, cors, ehr_launch, evidence, fetching, metadata, openings, psc, public
 from fhir_server.smart import server as authorization
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
@@ -271,7 +271,7 @@ def create_app(
 def _smart(around: Surroundings, settings: Settings, base_url: str, people: accounts.Kept) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    profiles = people.accounts.profiles
+    profiles = openings.of_the_living(around, people.accounts.profiles)
     together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     kept = kept_for_smart(database, settings, around.base, clock=clock, together=together)
     notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
@@ -282,7 +282,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
             notices.disconnected(on.sub, client)
 
     def in_standing(on: Grounds) -> bool:
-        """Whether the person may still open the record: the account is open, and holds that profile."""
+        """Whether the person may still let apps into the record."""
         if on.actor["kind"] != "patient":
             return True
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
@@ -358,7 +358,7 @@ def _people(
         base_url=base_url,
         tests=demo,
     )
-    steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around), search)
+    steps = authorize.Steps(smart.authorization, sessions, base_url, smart.authorization.profiles, visits(around), search)
     app.register_blueprint(sign_in.blueprint(signing_in))
     app.register_blueprint(authorize.blueprint(steps))
     app.register_blueprint(

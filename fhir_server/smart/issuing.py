@@ -76,6 +76,7 @@ class Issuer:
         grant = self.grants.find(on.grant) if on.grant else None
         if grant is None or grant.status != "live" or not self.in_standing(on):
             self.families.end(_id=family.id)
+            self.tokens.end(family=family.id)
             raise InvalidGrantError("The refresh token is not known, or has expired.")
         scope = narrow(grant.scope, on.scope)
         if (OFFLINE if on.is_lasting else ONLINE) not in scope.split():
