@@ -46,7 +46,6 @@ from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
-from fhir_server.smart.limiting import Limits
 from fhir_server.smart.provider import provider_of
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
@@ -297,7 +296,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
         in_standing=in_standing,
         notify=notify,
         brand=brands.identifier(brands.of(settings, base_url)),
-        limits=Limits(database),
+        rates=Rates(database),
         fetch_private=settings.fetch_private,
     )
 
@@ -316,6 +315,7 @@ def _professionals(
         find=Directory(around).find,
         asked=web_psc.asked_of(smart.authorization),
         record=smart.record,
+        rates=smart.rates,
         base_url=base_url,
     )
     app.register_blueprint(web_psc.blueprint(signing_in))
@@ -358,7 +358,9 @@ def _people(
         base_url=base_url,
         tests=demo,
     )
-    steps = authorize.Steps(smart.authorization, sessions, base_url, smart.authorization.profiles, visits(around), search)
+    steps = authorize.Steps(
+        smart.authorization, sessions, base_url, smart.authorization.profiles, visits(around), search
+    )
     app.register_blueprint(sign_in.blueprint(signing_in))
     app.register_blueprint(authorize.blueprint(steps))
     app.register_blueprint(

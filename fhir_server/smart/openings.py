@@ -1,4 +1,4 @@
-"""Which records a person may let apps into: those that the account opens, of patients who live.  R4: patient.html#death"""
+"""Which records a person may let apps into: those that the account opens, of the living.  R4: patient.html#death"""
 
 from __future__ import annotations
 

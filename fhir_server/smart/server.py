@@ -17,6 +17,7 @@ from werkzeug.datastructures import MultiDict
 
 from fhir_server.access import Actor
 from fhir_server.accounts.account import Profile
+from fhir_server.accounts.rates import Rates
 from fhir_server.fhir.outcome import Unauthorized
 from fhir_server.smart.asked import Constrain
 from fhir_server.smart.assertions import Assertions
@@ -37,7 +38,6 @@ from fhir_server.smart.issuing import Issuer, Standing
 from fhir_server.smart.key_sets import KeySets
 from fhir_server.smart.keys import Keys
 from fhir_server.smart.launches import Launches
-from fhir_server.smart.limiting import Limits
 from fhir_server.smart.metadata import Metadata
 from fhir_server.smart.refresh import Families
 from fhir_server.smart.registration import Invitations, Registration
@@ -141,6 +141,7 @@ class Smart:
     revocation: Revocation
     introspection: Introspection
     registration: Registration
+    rates: Rates
     record: Callable[..., None]
 
     def authenticate(self, token: str, foresee: Callable[[Actor | None], Ahead | None]) -> tuple[Actor, Brought | None]:
@@ -158,7 +159,7 @@ def smart(
     record: Callable[..., None],
     in_standing: Callable[[Grounds], bool],
     notify: Callable[[Grounds], None],
-    limits: Limits,
+    rates: Rates,
     fetch_private: bool = False,
     brand: Mapping[str, Any] | None = None,
 ) -> Smart:
@@ -171,6 +172,7 @@ def smart(
     in_standing   whether who signed in may still act
     notify        tells the person that an app was disconnected, since somebody else may have been using it
     fetch_private whether the keys of a client may be on a private address
+    rates         counts what is asked, and by whom
     brand         the identifier of this server's own among the user-access brands
     """
     identity = Identity(issuer, kept.keys, clock)
@@ -199,7 +201,7 @@ def smart(
         record=record,
         clock=clock,
     )
-    authentication = Authentication(kept.clients.find, kept.assertions)
+    authentication = Authentication(kept.clients.find, kept.assertions, record)
     return Smart(
         issuer=issuer,
         kept=kept,
@@ -208,8 +210,9 @@ def smart(
         metadata=Metadata(issuer, brand, dpop=PROOF_ALGORITHMS),
         oauth=AuthorizationServer(issuer, kept, issuing, authentication),
         revocation=Revocation(kept.tokens, kept.families, authentication),
-        introspection=Introspection(issuer, kept.tokens, kept.families, authentication, limits),
+        introspection=Introspection(issuer, kept.tokens, kept.families, authentication, rates),
         registration=Registration(kept.clients, kept.invitations, record, clock, private=fetch_private),
+        rates=rates,
         record=record,
     )
 

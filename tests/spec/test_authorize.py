@@ -5,6 +5,7 @@ RFC 6749 s. 4.1; RFC 7636; RFC 9126; RFC 9207; RFC 9700; OpenID Connect Core s. 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.accounts.rates import Rate
 from fhir_server.smart.authorization import AuthorizationError, Refused
 from tests.calls import BASE
 from tests.launches import ISSUER, REDIRECT, SCOPE, Launching, answered
@@ -475,6 +477,17 @@ class TestEmergency:
         assert "user/*.rs" in tokens["scope"].split() and "offline_access" not in tokens["scope"]
         kept = launches.kept.tokens.find(tokens["access_token"])
         assert kept and (kept["mode"], kept["reason"], kept["patient"]) == ("bris_de_glace", "unconscious", "someone")
+
+
+@pytest.mark.parametrize("endpoint", ["/oauth/authorize", "/oauth/par"])
+def test_one_address_begins_only_so_many(launches: Launching, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """RFC 6749 s. 10.10, RFC 9126 s. 7: each is kept for minutes, and anybody may begin one"""
+    monkeypatch.setattr("fhir_server.smart.blueprint.BEGUN", Rate(secrets.token_hex(4), 3, timedelta(minutes=1)))
+    launch = launches.launch(launches.register())
+    answers = [launches.post(endpoint, launch.parameters()) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [303 if "authorize" in endpoint else 201] * 3 + [429] * 2
+    kept = launches.database["_requests"].count_documents({"client_id": launch.client.client_id})
+    assert kept == 3
 
 
 class TestPushed:

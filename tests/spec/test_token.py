@@ -241,6 +241,21 @@ def test_a_client_with_a_secret_shows_it(launches: Launching, secret: str, statu
         assert answer.headers["WWW-Authenticate"].startswith("Basic")
 
 
+@pytest.mark.parametrize("form", [{"client_id": "{id}"}, {"client_assertion": "e30.eyJzdWIiOnt9fQ.e30"}, {}])
+def test_a_client_that_was_refused_is_in_the_record_of_accesses(launches: Launching, form: dict[str, str]) -> None:
+    """IHE BALP: a failed authentication is recorded; with the client if there is one, never with what it sent"""
+    client = launches.register(kind="symmetric")
+    form = {name: value.format(id=client.client_id) for name, value in form.items()}
+    header = {} if form else authorized(client, "a wrong secret")
+    asked = launches.post("/oauth/token", {"grant_type": "authorization_code", "code": "x", **form}, **header)
+    assert asked.status_code == 401
+    found = launches.served().caller().get("AuditEvent?outcome=4&_sort=-date&_count=1&_total=none")
+    event = found["entry"][0]["resource"]
+    assert "was not authenticated" in event["outcomeDesc"]
+    assert (client.client_id in event["outcomeDesc"]) == ("client_assertion" not in form)
+    assert "a wrong secret" not in json.dumps(event)
+
+
 def test_a_client_with_a_secret_is_none_without_it(launches: Launching) -> None:
     """RFC 6749 s. 3.2.1"""
     launch = begun(launches, kind="symmetric")
