@@ -69,9 +69,7 @@ def test_signed_in(practice: Practice, browser: Browser) -> None:
     assert "810199000017" not in str(practice.at.database["_sessions"].find_one({"_id": session.id}))
 
 
-def test_one_address_begins_only_so_many(
-    practice: Practice, browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_address_begins_only_so_many(practice: Practice, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """smart-app-launch: each sign-in that is begun is kept for minutes, and anybody may begin one"""
     monkeypatch.setattr("fhir_server.web.psc.BEGUN", Rate("psc-pages", 2, timedelta(minutes=1)))
     answers = [browser.get("/sign-in/psc") for _ in range(3)]
