@@ -527,6 +527,9 @@ class Authorization:
             raise _Fault("invalid_scope", "This access mode is for the software of professionals.")
         if mode != "normal":
             scope = " ".join(word for word in scope.split() if word not in (OFFLINE, ONLINE))
+        if self.codes.had(client.client_id, given["code_challenge"]):
+            # Whoever has seen the verifier of the first code could redeem the second.  RFC 9700 s. 2.1.1
+            raise _Fault("invalid_request", "code_challenge was used before: each request has one of its own.")
         launch = self._launch(client, given, scope, claim=claim)
         return {
             "scope": scope,

@@ -46,9 +46,10 @@ class Codes:
         self._clock = clock
 
     def prepare(self) -> None:
-        """Let MongoDB remove what is past."""
+        """Let MongoDB remove what is past, and a challenge that comes again be known."""
         past = IndexModel("forget_at", name="forget_at", expireAfterSeconds=0)
-        self._codes.create_indexes([past], commitQuorum=0)
+        challenges = IndexModel([("code_challenge", 1), ("client_id", 1)], name="challenge")
+        self._codes.create_indexes([past, challenges], commitQuorum=0)
 
     def issue(self, on: Grounds, *, redirect_uri: str, code_challenge: str) -> str:
         """A new code; only its hash is kept."""
@@ -68,6 +69,12 @@ class Codes:
         with answering():
             self._codes.insert_one(kept)
         return code
+
+    def had(self, client_id: str, code_challenge: str) -> bool:
+        """Whether a code was issued for this challenge of the client already, as long as that is remembered."""
+        with answering():
+            found = self._codes.find_one({"code_challenge": code_challenge, "client_id": client_id}, {"_id": 1})
+        return found is not None
 
     def claim(self, code: str, client_id: str) -> Code | None:
         """The code, which is used from now on; None for one that is not there, is another client's, is past or used."""

@@ -215,6 +215,17 @@ def test_a_code_comes_back_with_the_state_and_who_sent_it(launches: Launching) -
     assert back["state"] == launch.state and back["iss"] == ISSUER and len(back["code"]) >= 43
 
 
+def test_a_challenge_is_for_one_code(launches: Launching) -> None:
+    """RFC 9700 s. 2.1.1: a constant challenge is refused; a request that came to nothing may come again"""
+    launch = launches.launch(launches.register(), launches.sign_in(launches.person()))
+    launch.begin()
+    assert "code" in launch.back()
+    assert error_of(launch.begin())["error"] == "invalid_request"
+    assert launches.post("/oauth/par", launch.parameters()).json["error"] == "invalid_request"
+    other = launches.launch(launches.register(), launch.session, code_challenge=launch.parameters()["code_challenge"])
+    assert other.begin().headers["Location"].startswith(f"{ISSUER}/authorize/")
+
+
 def test_who_refuses_is_told_to_the_client(launches: Launching) -> None:
     """RFC 6749 s. 4.1.2.1: access_denied"""
     launch = launches.launch(launches.register(), launches.sign_in(launches.person()))
