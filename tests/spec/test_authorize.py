@@ -294,7 +294,7 @@ def test_a_client_that_is_suspended_on_the_way_gets_nothing(launches: Launching)
 
 
 def test_what_was_chosen_on_the_pages_cannot_be_another_s(launches: Launching) -> None:
-    """smart-security 5.2, O16: a record that is not the account's, or in another capacity, is refused"""
+    """RFC 6749 s. 10.2: a record that is not the account's, or in another capacity, is refused"""
     account, stranger = launches.person("own-1", "child-1"), launches.person()
     launch = launches.launch(launches.register(), launches.sign_in(account))
     request, authorization = launch.asked(), launches.smart.authorization
@@ -308,7 +308,7 @@ def test_what_was_chosen_on_the_pages_cannot_be_another_s(launches: Launching) -
 
 
 def test_what_is_decided_on_is_what_was_shown(launches: Launching) -> None:
-    """smart-security 5.2, O16: in another tab another record was chosen since; nothing is granted in either"""
+    """RFC 6749 s. 10.2: in another tab another record was chosen since; nothing is granted in either"""
     own, child = launches.patient(), launches.patient()
     launch = launches.launch(launches.register(), launches.sign_in(launches.person(own, child)))
     authorization = launches.smart.authorization
@@ -320,7 +320,7 @@ def test_what_is_decided_on_is_what_was_shown(launches: Launching) -> None:
 
 
 def test_a_choice_is_not_the_next_person_s(launches: Launching) -> None:
-    """smart-security 5.2, O19: another person signs in, in the same session, after a record was chosen"""
+    """RFC 6749 s. 10.2: another person signs in, in the same session, after a record was chosen"""
     launch = launches.launch(launches.register(), launches.sign_in(launches.person("own-2", "child-2")))
     authorization = launches.smart.authorization
     request = authorization.choose_patient(launch.asked(), launch.session, "child-2")

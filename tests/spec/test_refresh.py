@@ -56,7 +56,7 @@ def test_one_that_comes_again_ends_them_all(launches: Launching) -> None:
 
 
 def test_its_reuse_is_in_the_record_of_accesses(launches: Launching) -> None:
-    """smart-security 5.2, O8: audited, and the holder of the record can read it"""
+    """RFC 9700 s. 4.14.2: audited, and the holder of the record can read it"""
     launch, told = begun(launches)
     launch.refresh(told["refresh_token"])
     launch.refresh(told["refresh_token"])
@@ -67,7 +67,7 @@ def test_its_reuse_is_in_the_record_of_accesses(launches: Launching) -> None:
 
 
 def test_the_person_is_told_of_its_reuse_once(launches: Launching) -> None:
-    """smart-security 5.2, O8: by a message, that says nothing of the tokens"""
+    """RFC 9700 s. 4.14.2: by a message, that says nothing of the tokens"""
     name = f"App {secrets.token_hex(6)}"
     launch, told = begun(launches, name=name)
     launch.refresh(told["refresh_token"])
@@ -79,7 +79,7 @@ def test_the_person_is_told_of_its_reuse_once(launches: Launching) -> None:
 
 
 def test_ten_at_once_leave_one_alive_at_most(launches: Launching) -> None:
-    """smart-security 5.2, O8"""
+    """RFC 9700 s. 4.14.2"""
     launch, told = begun(launches)
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: launch.refresh(told["refresh_token"]), range(10)))
@@ -131,7 +131,7 @@ def test_it_is_its_client_s(launches: Launching) -> None:
     ],
 )
 def test_it_never_gives_more(launches: Launching, asked: str) -> None:
-    """RFC 6749 s. 6; smart-security 5.2, O7; and the token is not spent by it"""
+    """RFC 6749 s. 6; and the token is not spent by it"""
     launch, told = begun(launches)
     answer = launch.refresh(told["refresh_token"], scope=asked)
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_scope")
@@ -139,7 +139,7 @@ def test_it_never_gives_more(launches: Launching, asked: str) -> None:
 
 
 def test_a_constraint_cannot_be_dropped(launches: Launching) -> None:
-    """smart-security 5.2, O7: `?category` stays"""
+    """RFC 6749 s. 6: `?category` stays"""
     scope = "launch/patient offline_access patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
     launch, told = begun(launches, scope=scope)
     assert launch.refresh(told["refresh_token"], scope="patient/Observation.rs").json["error"] == "invalid_scope"
@@ -222,7 +222,7 @@ def test_what_is_for_the_session_ends_at_the_latest_after_twelve_hours(launches:
 
 @pytest.mark.parametrize("kind", ["public", "symmetric"])
 def test_a_client_that_was_suspended_gets_none(launches: Launching, kind: str) -> None:
-    """smart-security 5.2, O9; and none that it had before is good when it is let in again"""
+    """RFC 9700 s. 4.14.2; and none that it had before is good when it is let in again"""
     launch, told = begun(launches, kind=kind)
     launches.kept.clients.suspend(launch.client.client_id)
     assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_client"

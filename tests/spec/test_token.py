@@ -185,7 +185,7 @@ def test_a_code_that_comes_again_ends_what_it_made(launches: Launching) -> None:
 
 
 def test_twenty_at_once_get_one_token_at_most(launches: Launching) -> None:
-    """smart-security 5.2, O2: and afterwards none of it is good; Authlib's own find-then-delete gives five of five"""
+    """RFC 9700 s. 2.1.1, RFC 6749 s. 4.1.2: and afterwards none of it is good; Authlib's own find-then-delete gives five of five"""
     launch = begun(launches)
     code = launch.code()
     with ThreadPoolExecutor(20) as pool:
@@ -211,7 +211,7 @@ def test_a_code_that_comes_again_while_its_token_is_made_gives_none(launches: La
 
 
 def test_a_grant_that_ends_while_its_token_is_made_gives_none(launches: Launching) -> None:
-    """smart-security 5.2, O26: withdrawn, or the client suspended, between the code and the token"""
+    """RFC 7009 s. 2.1: withdrawn, or the client suspended, between the code and the token"""
     for end in (
         lambda launch: launches.kept.grants.withdraw(launches.kept.grants.of(launch.session.subject.sub)[0].id),
         lambda launch: launches.kept.clients.suspend(launch.client.client_id),
@@ -292,7 +292,7 @@ def test_a_public_client_has_no_rights_of_its_own(launches: Launching) -> None:
 
 
 def test_nothing_stands_in_the_url(launches: Launching) -> None:
-    """RFC 6749 s. 3.2; smart-security 5.2, O29: a query, or a parameter that is there twice, is refused"""
+    """RFC 6749 s. 2.3.1, s. 3.2: a query, or a parameter that is there twice, is refused"""
     launch = begun(launches)
     form = launch.token_form(launch.code())
     pairs = list(form.items())
@@ -307,7 +307,7 @@ def test_nothing_stands_in_the_url(launches: Launching) -> None:
 
 
 def test_one_thing_is_not_taken_for_another(launches: Launching) -> None:
-    """smart-security 5.2, O10: a refresh token, an id_token, a code at the FHIR API; an access token as a grant"""
+    """RFC 9700 s. 2.3: a refresh token, an id_token, a code at the FHIR API; an access token as a grant"""
     launch = begun(launches)
     code = launch.code()
     told = launch.redeem(code).json
@@ -321,7 +321,7 @@ def test_one_thing_is_not_taken_for_another(launches: Launching) -> None:
 
 
 def test_a_token_is_taken_from_the_header_alone(launches: Launching) -> None:
-    """RFC 6750 s. 2; smart-security 5.2, O11: not from a URL, nor from a form"""
+    """RFC 6750 s. 2, RFC 9700 s. 4.3.2: not from a URL, nor from a form"""
     token = begun(launches).tokens()["access_token"]
     assert launches.get("/fhir/Patient", {"access_token": token}).status_code == 401
     form = {"access_token": token}
@@ -364,7 +364,7 @@ def test_a_professional_s_token_lives_half_an_hour(launches: Launching) -> None:
 
 
 def test_no_secret_is_kept_as_it_is(launches: Launching) -> None:
-    """smart-security 2.5: hashes alone at rest"""
+    """RFC 6819 s. 5.1.4.1.3: hashes alone at rest"""
     launch = begun(launches, kind="symmetric")
     code = launch.code()
     told = launch.redeem(code).json
@@ -378,7 +378,7 @@ def test_no_secret_is_kept_as_it_is(launches: Launching) -> None:
 
 
 class TestEndings:
-    """What ends a token at the very next request: smart-security 5.2, O26; DESIGN 6, A13."""
+    """What ends a token at the very next request: RFC 7009 s. 2.1; DESIGN 6, A13."""
 
     def dead(self, launches: Launching, launch: Launch, told: dict[str, Any]) -> bool:
         answer = launches.caller(told["access_token"])("GET", "Patient")
@@ -559,7 +559,7 @@ class TestEhrLaunch:
         assert kept and kept["patient"] == patient and kept["display"]
 
     def test_a_launch_is_of_one_person_and_one_app(self, launches: Launching, software: tuple[Any, str]) -> None:
-        """smart-security 5.2, O27"""
+        """SMART 2.2: app-launch.html"""
         from fhir_server.smart.authorization import Refused
 
         session, token = software
@@ -604,7 +604,7 @@ class TestEhrLaunch:
     def test_what_is_wrong_opens_nothing(
         self, launches: Launching, software: tuple[Any, str], body: dict[str, Any]
     ) -> None:
-        """smart-security 5.2, O28: registered apps only, in contexts that can be"""
+        """SMART 2.2: app-launch.html: registered apps only, in contexts that can be"""
         app = self.app(launches)
         sent = {name: app.client_id if value == "APP" else value for name, value in body.items()}
         answer = self.open(launches, software[1], **sent)
@@ -613,7 +613,7 @@ class TestEhrLaunch:
     def test_an_app_without_a_launch_address_is_not_opened(
         self, launches: Launching, software: tuple[Any, str]
     ) -> None:
-        """smart-security 5.2, O28: nor one of patients"""
+        """SMART 2.2: app-launch.html: nor one of patients"""
         for app in (self.app(launches, launch_uri=None), self.app(launches, audience="patient")):
             assert self.open(launches, software[1], client_id=app.client_id, patient="p-1").status_code == 400
 
