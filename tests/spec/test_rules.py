@@ -688,3 +688,18 @@ def test_a_reference_tells_nothing_of_what_is_hidden(record: Record) -> None:
         assert f"title of {masked}" in record.holder("GET", path).text
     assert masked in caller("GET", kept).text
     assert "Durand" in caller("GET", kept).text
+
+
+def test_the_record_of_accesses_tells_nothing_of_what_is_hidden(record: Record) -> None:
+    """A17, with the limits of A2 and A4: an access to what is to be announced first stands apart, and is told later"""
+    caller = record.doctor.caller()
+    hidden, shown = (caller.create(document(record.id, *labels)) for labels in (("INVISIBLE_PATIENT",), ()))
+    assert len(ids(caller.get(f"DocumentReference?patient={record.id}"))) == 2
+    told = record.holder("GET", "AuditEvent?_count=100").text
+    assert shown in told
+    assert hidden not in told
+    assert record.holder("GET", f"AuditEvent?entity={hidden}&_summary=count").json["total"] == 0
+    assert hidden in record.operator("GET", f"AuditEvent?entity={hidden}").text
+    month = now() - timedelta(days=32)
+    record.served.database["AuditEvent"].update_many({"owner": record.id}, {"$set": {"deposited": month}})
+    assert hidden in record.holder("GET", "AuditEvent?_count=100").text
