@@ -214,12 +214,10 @@ def test_a_code_that_comes_again_while_its_token_is_made_gives_a_dead_one(launch
 
 def test_a_grant_that_ends_while_its_token_is_made_gives_none(launches: Launching) -> None:
     """RFC 7009 s. 2.1: withdrawn, or the client suspended, between the code and the token"""
-    accounts = launches.app.extensions["people"].accounts
     for end in (
         lambda launch: launches.kept.grants.withdraw(launches.kept.grants.of(launch.session.subject.sub)[0].id),
         lambda launch: launches.kept.clients.suspend(launch.client.client_id),
         lambda launch: launches.kept.sessions.end(launch.session.id),
-        lambda launch: accounts.keep(replace(accounts.find(launch.session.subject.account), state="closed")),
     ):
         launch = begun(launches, scope="launch/patient patient/*.rs")
         claimed = launches.kept.codes.claim(launch.code(), launch.client.client_id)
@@ -228,6 +226,19 @@ def test_a_grant_that_ends_while_its_token_is_made_gives_none(launches: Launchin
         with launches.app.test_request_context(), pytest.raises(InvalidGrantError):
             launches.smart.oauth.issuer.first(claimed, None)
         assert not launches.database["_tokens"].find_one({"client_id": launch.client.client_id, "status": "live"})
+
+
+def test_an_account_that_is_closed_while_its_token_is_made_gives_none(launches: Launching) -> None:
+    """RFC 9700 s. 4.14.2: nor a refresh token, though that is bound to no session"""
+    launch = begun(launches, scope="launch/patient patient/*.rs offline_access")
+    claimed = launches.kept.codes.claim(launch.code(), launch.client.client_id)
+    assert claimed and launch.session and launch.session.subject
+    accounts = launches.app.extensions["people"].accounts
+    accounts.keep(replace(accounts.find(launch.session.subject.account), state="closed"))
+    with launches.app.test_request_context(), pytest.raises(InvalidGrantError):
+        launches.smart.oauth.issuer.first(claimed, None)
+    for kept in ("_tokens", "_refresh"):
+        assert not launches.database[kept].find_one({"client_id": launch.client.client_id, "status": "live"})
 
 
 @pytest.mark.parametrize(
