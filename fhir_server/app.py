@@ -47,7 +47,7 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, ehr_launch, emergencies, evidence, fetching, metadata, psc, public
+from fhir_server.smart import brands, cors, ehr_launch, emergencies, evidence, fetching, metadata, openings, psc, public
 from fhir_server.smart import server as authorization
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
@@ -55,7 +55,6 @@ from fhir_server.smart.emergencies import Emergencies
 from fhir_server.smart.emergency_notices import Notices as EmergencyNotices
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
-from fhir_server.smart.limiting import Limits
 from fhir_server.smart.provider import provider_of
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
@@ -251,7 +250,8 @@ def create_app(
     base = f"{base_url}/fhir"
     around = surroundings(client, settings, base, clock=clock)
     around = replace(around, lookups=Lookups(Rates(around.store.database)), test_identities=demo)
-    people = accounts.kept(around.store.database, settings, clock=clock, shown=demo)
+    signed_in = kept_for_smart(around.store.database, settings, base, clock=clock)
+    people = accounts.kept(around.store.database, settings, clock=clock, shown=demo, ended=signed_in.end_of)
     around = replace(around, notify=Declarations(people.accounts, people.outbox, base_url + privacy.PRIVACY))
     if background:
         housekeeping(client, settings, clock=clock).start()
@@ -323,7 +323,7 @@ def create_app(
 def _smart(around: Surroundings, settings: Settings, base_url: str, people: accounts.Kept) -> authorization.Smart:
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
-    profiles = people.accounts.profiles
+    profiles = openings.of_the_living(around, people.accounts.profiles)
     opening = emergencies_of(around, settings, people)
     together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
     kept = kept_for_smart(database, settings, around.base, clock=clock, together=together, emergency=opening.open)
@@ -335,7 +335,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
             notices.disconnected(on.sub, client)
 
     def in_standing(on: Grounds) -> bool:
-        """Whether the person may still open the record: the account is open, and holds that profile."""
+        """Whether the person may still let apps into the record."""
         if on.actor["kind"] != "patient":
             return True
         return on.actor.get("patient") in (None, *(profile.patient for profile in profiles(on.sub)))
@@ -351,7 +351,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
         emergencies=opening,
         notify=notify,
         brand=brands.identifier(brands.of(settings, base_url)),
-        limits=Limits(database),
+        rates=Rates(database),
         fetch_private=settings.fetch_private,
     )
 
@@ -370,6 +370,7 @@ def _professionals(
         find=Directory(around).find,
         asked=web_psc.asked_of(smart.authorization),
         record=smart.record,
+        rates=smart.rates,
         base_url=base_url,
     )
     app.register_blueprint(web_psc.blueprint(signing_in))
@@ -412,7 +413,9 @@ def _people(
         base_url=base_url,
         tests=demo,
     )
-    steps = authorize.Steps(smart.authorization, sessions, base_url, people.accounts.profiles, visits(around), search)
+    steps = authorize.Steps(
+        smart.authorization, sessions, base_url, smart.authorization.profiles, visits(around), search
+    )
     app.register_blueprint(sign_in.blueprint(signing_in))
     app.register_blueprint(authorize.blueprint(steps))
     app.register_blueprint(

@@ -769,6 +769,8 @@ class Repository:
     def _current(self, type: str, id: str) -> Stored | None:
         if self._unit:
             return self._unit.read(type, id)
+        if self._brought and self._brought.asked == (type, id):
+            return self._brought.found[0] if self._brought.found else None
         return self._store.read(type, id)
 
     def _last_version(self, type: str, id: str) -> Stored | None:

@@ -40,7 +40,12 @@ OF_ALL = Rate("sign-in", 1200, timedelta(minutes=1))
 
 
 class Accounts:
-    """The accounts of this server."""
+    """
+    The accounts of this server.
+
+    ended: called with the id of an account that loses its password, a record or its being open: what hangs on its
+    sign-ins (sessions, tokens) ends.  RFC 9700 s. 4.14.2
+    """
 
     def __init__(
         self,
@@ -48,9 +53,11 @@ class Accounts:
         clock: Callable[[], datetime],
         *,
         passwords: Passwords | None = None,
+        ended: Callable[[str], None] = lambda account: None,
     ):
         self._accounts = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
         self._clock = clock
+        self._ended = ended
         self.passwords = passwords or Passwords()
         self._attempts = Attempts(database, clock)
         self._rates = Rates(database)
@@ -135,6 +142,10 @@ class Accounts:
         if password is not None:
             values["password"] = self.passwords.hash(password)
         new = {"_id": account.id or new_id(), "created_at": now}
+        before = self.named(account.login)
+        loses = before is not None and (password is not None or _loses(before, account))
+        if before and loses:
+            self._ended(before.id)  # now, so that nothing is left alive if this process ends before it is done
         with answering():
             kept = self._accounts.find_one_and_update(
                 {"login": account.login},
@@ -144,6 +155,8 @@ class Accounts:
             )
         if kept is None:
             raise ValueError("a new account needs a password")
+        if loses:
+            self._ended(kept["_id"])
         return _account(kept)
 
     def _counted(self, login: str, address: str, *, known: bool) -> list[tuple[Rate, str]]:
@@ -175,6 +188,13 @@ class Accounts:
 def new_id() -> str:
     """An id for an account."""
     return f"acc-{secrets.token_urlsafe(16)}"
+
+
+def _loses(before: Account, after: Account) -> bool:
+    """Whether the holder may do less from now on."""
+    opened = {(profile.patient, profile.relation, profile.resource) for profile in after.profiles}
+    kept = {(profile.patient, profile.relation, profile.resource) for profile in before.profiles}
+    return after.state != "open" or not kept <= opened
 
 
 def network(address: str) -> str:

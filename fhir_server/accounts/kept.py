@@ -31,11 +31,19 @@ class Kept:
             each.prepare()
 
 
-def kept(database: Database, settings: Settings, *, clock: Callable[[], datetime], shown: bool = False) -> Kept:
+def kept(
+    database: Database,
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime],
+    shown: bool = False,
+    ended: Callable[[str], None] = lambda account: None,
+) -> Kept:
     """
     What is kept in the database.
 
     shown: what would be sent stays in the outbox to be read there, as in the demonstration, and does not leave.
+    ended: see `Accounts`.
     """
     by: dict[Channel, Send] = {}
     if settings.smtp_url and not shown:
@@ -44,7 +52,7 @@ def kept(database: Database, settings: Settings, *, clock: Callable[[], datetime
         by["sms"] = by_gateway(settings.sms_url)
     outbox = Outbox(database, clock, channels=frozenset(by), shown=shown)
     return Kept(
-        accounts=Accounts(database, clock),
+        accounts=Accounts(database, clock, ended=ended),
         codes=OneTimeCodes(database, clock, outbox),
         outbox=outbox,
         delivery=Delivery(outbox, by) if by else None,

@@ -122,6 +122,12 @@ class Assertions:
                 raise Refused("jti was used before") from None
 
 
+def claimed_in(assertion: str) -> str:
+    """The client that an assertion says it is of; nothing of it is proven.  Raises Refused."""
+    claimed = _read(assertion)[1].get("sub")
+    return claimed if isinstance(claimed, str) else ""
+
+
 class _Registry(jws.JWSRegistry):
     """What the header may hold is looked at above; here, headers as long as an assertion may be."""
 

@@ -19,7 +19,7 @@ import structlog
 from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Request
 from werkzeug.datastructures import MultiDict
 
-from fhir_server.smart.assertions import ASSERTION_TYPE, Assertions, Refused
+from fhir_server.smart.assertions import ASSERTION_TYPE, Assertions, Refused, claimed_in
 from fhir_server.smart.clients import METHODS, Client
 
 _log = structlog.get_logger(__name__)
@@ -43,9 +43,10 @@ def refuse_query(query: str, form: MultiDict[str, str]) -> None:
 class Authentication:
     """Finds out which client sent a request; instead of Authlib's own `ClientAuthentication`."""
 
-    def __init__(self, find: Callable[[str], Client | None], assertions: Assertions):
-        """find: the live client with an id."""
+    def __init__(self, find: Callable[[str], Client | None], assertions: Assertions, record: Callable[..., None]):
+        """find: the live client with an id.  record: records that one was refused, see `recording.py`."""
         self._find = find
+        self._record = record
         self._assertions = assertions
 
     def __call__(self, request: OAuth2Request, methods: Any = ALL_METHODS, endpoint: str = "token") -> Client:
@@ -63,6 +64,7 @@ class Authentication:
                 raise Refused(f"this client does not authenticate itself by {method} here")
         except Refused as refusal:
             _log.info("client.refused", endpoint=endpoint, reason=str(refusal))
+            self._record("token", description=f"{self._named(form, authorization)}: {refusal}.", refused=True)
             raise InvalidClientError(f"The client is not authenticated: {refusal}.", status_code=401) from None
         request.client, request.auth_method = client, method
         return client
@@ -79,6 +81,20 @@ class Authentication:
         if asserts:
             return self._by_assertion(form), METHODS["asymmetric"]
         return self._known(form.get("client_id")), METHODS["public"]
+
+    def _named(self, form: Mapping[str, str], authorization: str | None) -> str:
+        """Whom the request says that it is of, for the record: a name that is no client's may be a mistyped secret."""
+        try:
+            if authorization is not None:
+                claimed = _basic(authorization)[0]
+            elif "client_assertion" in form:
+                claimed = claimed_in(form["client_assertion"])
+            else:
+                claimed = form.get("client_id", "")
+        except Refused:
+            claimed = ""
+        client = self._find(claimed)
+        return f"client {client.client_id} was not authenticated" if client else "a client was not authenticated"
 
     def _by_secret(self, authorization: str) -> Client:
         client_id, secret = _basic(authorization)

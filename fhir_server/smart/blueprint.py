@@ -6,6 +6,7 @@ RFC 6749 s. 3; RFC 9126; RFC 8414 s. 3; OpenID Connect Core s. 5.3; RP-Initiated
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -14,6 +15,8 @@ from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from fhir_server.access import Actor
+from fhir_server.accounts.accounts import network
+from fhir_server.accounts.rates import Rate
 from fhir_server.fhir import json
 from fhir_server.fhir.outcome import BadRequest, FhirError
 from fhir_server.smart.authentication import ALL_METHODS
@@ -26,6 +29,10 @@ from fhir_server.smart.tokens import holder_of
 #: How the client says at an endpoint who it is; no part of what it asks for.
 _OF_CLIENT = ("client_assertion", "client_assertion_type", "client_secret")
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+#: How many requests may be begun or pushed from one address, which may be a hospital's: each is kept for minutes.
+BEGUN = Rate("authorize", 1200, timedelta(minutes=1))
 
 
 class _PushError(OAuth2Error):
@@ -49,11 +56,16 @@ def blueprint(
     oauth = Blueprint("oauth", __name__)
     kept, server, authorization = smart.kept, smart.oauth, smart.authorization
 
+    def may_begin() -> bool:
+        return smart.rates.hit(BEGUN, network(request.remote_addr or ""))
+
     @oauth.route("/oauth/authorize", methods=["GET", "POST"])
     def authorize() -> AnyResponse:
         try:
             if request.method == "POST" and request.query_string:
                 raise LocalError("request")
+            if not may_begin():
+                raise AuthorizationError("busy", 429)
             name = authorization.begin(_parameters())
             where = f"{smart.issuer}/authorize/{name}"
         except Refused as refused:
@@ -73,6 +85,10 @@ def blueprint(
             params = tuple(pair for pair in _parameters() if pair[0] not in _OF_CLIENT)
             if ("client_id", client.client_id) not in params:
                 params = (*params, ("client_id", client.client_id))
+            if not may_begin():
+                answer = _json({"error": "temporarily_unavailable"}, 429)
+                answer.headers["Retry-After"] = "60"
+                return answer
             if any(name == "request_uri" for name, _ in params):
                 raise InvalidRequestError("A pushed request has no request_uri.")
             if "DPoP" in asked.headers:

@@ -196,13 +196,14 @@ class Clients:
         """
         Let the client do nothing more: from the next request on, on every worker.
 
-        Its status is told first.  Who makes a token afterwards sees that when it has kept the token and looks again;
-        tokens kept before are marked here.  What people granted it stays, and holds again once it is resumed; its
-        access tokens do not.  Raises NotFound.
+        Its tokens are marked before its status is, so that a process that ends in between leaves none alive, and once
+        more then, for those that were kept meanwhile; who makes one later sees the status when it has kept the token
+        and looks again.  What people granted the client stays, and holds again once it is resumed; its access tokens
+        do not.  Raises NotFound.
         """
+        self._mark_tokens(client_id)
         self._become("suspended", client_id)
-        with answering():
-            self._tokens.update_many({"client_id": client_id}, {"$set": {"status": "suspended"}})
+        self._mark_tokens(client_id)
 
     def resume(self, client_id: str) -> None:
         """Let the client work, after it was suspended or at last looked at.  Raises NotFound."""
@@ -219,6 +220,10 @@ class Clients:
         with answering():
             self._clients.update_one({"_id": client_id}, {"$set": {"secret_hash": digest(secret)}})
         return secret
+
+    def _mark_tokens(self, client_id: str) -> None:
+        with answering():
+            self._tokens.update_many({"client_id": str(client_id)}, {"$set": {"status": "suspended"}})
 
     def _become(self, status: Status, client_id: str) -> None:
         with answering():

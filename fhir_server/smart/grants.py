@@ -74,7 +74,9 @@ class Grants:
     """
     The grants of this server.
 
-    changed: called with each grant that was made, narrowed or ended: its tokens follow before the answer leaves.
+    changed: called with each grant that is about to be made, narrowed or ended, and once more when it is. Its tokens
+    follow each time: first, so that a process that ends in between leaves too little alive and never too much; then,
+    for what was issued meanwhile.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class Grants:
         while True:
             before = self.living(given.sub, given.client_id, given.patient)
             after = _joined(before, asked, given) if before else given
+            self._changed(after)
             if self._replaced(before, after):
                 self._changed(after)
                 return after
@@ -149,6 +152,7 @@ class Grants:
                 self._changed(before)  # whoever ended it may have got no further than that
                 return None
             after = self._without(before, rows)
+            self._changed(after)
             if self._replaced(before, after):
                 self._changed(after)
                 return after

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Request
 from flask import Response
-from limits import RateLimitItemPerMinute
 
+from fhir_server.accounts.rates import Rate, Rates
 from fhir_server.fhir import json
 from fhir_server.smart.authentication import Authentication
-from fhir_server.smart.limiting import Limits
 from fhir_server.smart.refresh import Families
 from fhir_server.smart.tokens import Tokens
 
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 #: scopes-and-launch-context.html#scopes-for-requesting-fhir-resources
 INTROSPECT = "__introspect"
 #: For each caller.  A server that takes many tokens remembers what it was told for a moment.
-LIMIT = RateLimitItemPerMinute(600, namespace="introspect")
+LIMIT = Rate("introspect", 600, timedelta(minutes=1))
 
 HEADERS = {"Cache-Control": "no-store", "Pragma": "no-cache", "Content-Type": "application/json"}
 _INACTIVE: dict[str, Any] = {"active": False}
@@ -45,7 +45,7 @@ class Introspection:
     tokens: Tokens
     families: Families
     authentication: Authentication
-    limits: Limits
+    rates: Rates
 
     def __call__(self, request: OAuth2Request) -> Response:
         """
@@ -54,7 +54,7 @@ class Introspection:
         429 for who asks too often.  Raises OAuth2Error.
         """
         caller, knows_all = self._caller(request)
-        if not self.limits.allow(LIMIT, caller):
+        if not self.rates.hit(LIMIT, caller):
             _log.warning("introspection.limited", caller=caller)
             return Response('{"error": "temporarily_unavailable"}', 429, {**HEADERS, "Retry-After": "60"})
         token = request.form.get("token")

@@ -21,7 +21,7 @@ from fhir_server.smart.grounds import OFFLINE, ONLINE, Grounds, actor_of
 from fhir_server.smart.identity import Identity
 from fhir_server.smart.refresh import Families, Family, Reused
 from fhir_server.smart.sessions import Sessions
-from fhir_server.smart.tokens import NotIssued, Tokens
+from fhir_server.smart.tokens import NotIssued, Tokens, digest
 
 #: How long an access token lives, by who is signed in; a professional has many records open in a day.
 LIFETIMES = {"patient": timedelta(hours=1), "professional": timedelta(minutes=30)}
@@ -53,8 +53,6 @@ class Issuer:
     def first(self, code: Code, jkt: str | None) -> dict[str, Any]:
         """The answer for a code that was claimed just now.  Raises InvalidGrantError."""
         on = replace(code.grounds, jkt=jkt)
-        if not self.in_standing(on):
-            raise InvalidGrantError("What the code stands for has ended.")
         more: dict[str, Any] = {}
         family = None
         if on.refreshes:
@@ -79,6 +77,7 @@ class Issuer:
         grant = self.grants.find(on.grant) if on.grant else None
         if grant is None or grant.status != "live" or not self.in_standing(on):
             self.families.end(_id=family.id)
+            self.tokens.end(family=family.id)
             raise InvalidGrantError("The refresh token is not known, or has expired.")
         scope = narrow(grant.scope, on.scope)
         if (OFFLINE if on.is_lasting else ONLINE) not in scope.split():
@@ -145,9 +144,9 @@ class Issuer:
         if lifetime < SHORTEST:
             return None, False
         actor = actor_of(replace(on, scope=scope))
-        stands = True
+        token, stands = None, True
         try:
-            token: str | None = self.tokens.issue(
+            token = self.tokens.issue(
                 actor,
                 scope,
                 lifetime,
@@ -161,6 +160,9 @@ class Issuer:
                 fhir_user=on.fhir_user if "fhirUser" in on.words else None,
                 context=dict(on.context),
             )
+            if not self.in_standing(on):  # asked once the token is there, as in `Standing` and for its reason
+                self.tokens.end(_id=digest(token))
+                stands = False
         except NotIssued as ended:
             token, stands = ended.token, False
         self.record("token", actor=actor, patient=actor.patient, description=scope, refused=not stands)

@@ -17,6 +17,7 @@ from werkzeug.datastructures import MultiDict
 
 from fhir_server.access import Actor
 from fhir_server.accounts.account import Profile
+from fhir_server.accounts.rates import Rates
 from fhir_server.fhir.outcome import Unauthorized
 from fhir_server.smart.asked import Constrain
 from fhir_server.smart.assertions import Assertions
@@ -38,7 +39,6 @@ from fhir_server.smart.issuing import Issuer, Standing
 from fhir_server.smart.key_sets import KeySets
 from fhir_server.smart.keys import Keys
 from fhir_server.smart.launches import Launches
-from fhir_server.smart.limiting import Limits
 from fhir_server.smart.metadata import Metadata
 from fhir_server.smart.refresh import Families
 from fhir_server.smart.registration import Invitations, Registration
@@ -87,15 +87,13 @@ def kept(
     clock: Callable[[], datetime],
     fetch: Callable[[str], Fetched],
     sealing_key: str | None = None,
-    changed: Callable[[Grant], None] = lambda grant: None,
     together: Together = alone,
     emergency: Opening = nothing_opened,
 ) -> Kept:
     """
     What the authorization server of this issuer keeps in the database.
 
-    fetch: the public keys of a client, from its address.  changed: told of each grant that is made, narrowed or ended.
-    together: see `Grants`.  emergency: see `Tokens`.
+    fetch: the public keys of a client, from its address.  together: see `Grants`.  emergency: see `Tokens`.
     """
     clients, codes, families = Clients(database, clock), Codes(database, clock), Families(database, clock)
 
@@ -106,7 +104,6 @@ def kept(
         else:
             families.end(grant=grant.id)
             tokens.end(grant=grant.id)
-        changed(grant)
 
     def signed_out(session: str) -> None:
         families.end(session=session)
@@ -147,6 +144,7 @@ class Smart:
     introspection: Introspection
     registration: Registration
     emergencies: Emergencies
+    rates: Rates
     record: Callable[..., None]
 
     def authenticate(self, token: str, foresee: Callable[[Actor | None], Ahead | None]) -> tuple[Actor, Brought | None]:
@@ -165,7 +163,7 @@ def smart(
     in_standing: Callable[[Grounds], bool],
     emergencies: Emergencies,
     notify: Callable[[Grounds], None],
-    limits: Limits,
+    rates: Rates,
     fetch_private: bool = False,
     brand: Mapping[str, Any] | None = None,
 ) -> Smart:
@@ -179,6 +177,7 @@ def smart(
     emergencies   those that `kept` opens
     notify        tells the person that an app was disconnected, since somebody else may have been using it
     fetch_private whether the keys of a client may be on a private address
+    rates         counts what is asked, and by whom
     brand         the identifier of this server's own among the user-access brands
     """
     identity = Identity(issuer, kept.keys, clock)
@@ -208,7 +207,7 @@ def smart(
         record=record,
         clock=clock,
     )
-    authentication = Authentication(kept.clients.find, kept.assertions)
+    authentication = Authentication(kept.clients.find, kept.assertions, record)
     return Smart(
         issuer=issuer,
         kept=kept,
@@ -217,9 +216,10 @@ def smart(
         metadata=Metadata(issuer, brand, dpop=PROOF_ALGORITHMS),
         oauth=AuthorizationServer(issuer, kept, issuing, authentication),
         revocation=Revocation(kept.tokens, kept.families, authentication, emergencies.end),
-        introspection=Introspection(issuer, kept.tokens, kept.families, authentication, limits),
+        introspection=Introspection(issuer, kept.tokens, kept.families, authentication, rates),
         registration=Registration(kept.clients, kept.invitations, record, clock, private=fetch_private),
         emergencies=emergencies,
+        rates=rates,
         record=record,
     )
 

@@ -185,10 +185,18 @@ class Tokens:
         """Cut the living tokens of the grant to what `scope` allows; one of which no scope is left ends."""
         with answering():
             for kept in list(self._tokens.find({"grant": grant, "status": LIVE}, {"scope": 1})):
-                left = smart_scopes.narrow(scope, kept["scope"])
-                nothing = not left or (smart_scopes.parse(kept["scope"]) and not smart_scopes.parse(left))
-                change = {"status": "ended"} if nothing else {"scope": left}
-                self._tokens.update_one({"_id": kept["_id"]}, {"$set": change})
+                while not self._cut(kept, scope):  # somebody else has cut it meanwhile: what that took stays away
+                    kept = self._tokens.find_one({"_id": kept["_id"]}, {"scope": 1}) or {}
+
+    def _cut(self, kept: Mapping[str, Any], scope: str) -> bool:
+        """Whether the token was as it was found, or is gone, and allows no more than `scope` now."""
+        if not kept:
+            return True
+        left = smart_scopes.narrow(scope, kept["scope"])
+        nothing = not left or (smart_scopes.parse(kept["scope"]) and not smart_scopes.parse(left))
+        change = {"status": "ended"} if nothing else {"scope": left}
+        found = {"_id": kept["_id"], "scope": kept["scope"]}
+        return self._tokens.update_one(found, {"$set": change}).matched_count == 1
 
     def authenticate(
         self, token: str, foresee: Callable[[Actor | None], Ahead | None], *, jkt: str | None = None

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from flask import Blueprint, Response, request
 
+from fhir_server.accounts.accounts import network
+from fhir_server.accounts.rates import Rate, Rates
 from fhir_server.smart import professionals
 from fhir_server.smart.authorization import Authorization, AuthorizationError
 from fhir_server.smart.professionals import Activity, Find, NotAdmitted, Professional
@@ -29,8 +32,18 @@ log = structlog.get_logger()
 START, CALLBACK, CAPACITY = "/sign-in/psc", "/psc/callback", "/sign-in/psc/capacity"
 #: What the forms of these pages are for, in their tokens.
 PURPOSE = "psc-capacity"
+#: How many sign-ins may be begun from one address, which may be a hospital's: each is kept for minutes.
+BEGUN = Rate("psc", 1200, timedelta(minutes=1))
 #: Which HTTP status a page has that says why the sign-in came to nothing; else 400.
-_STATUSES = {"unavailable": 503, "unknown": 403, "inactive": 403, "ambiguous": 403, "identity": 403, "level": 403}
+_STATUSES = {
+    "busy": 429,
+    "unavailable": 503,
+    "unknown": 403,
+    "inactive": 403,
+    "ambiguous": 403,
+    "identity": 403,
+    "level": 403,
+}
 
 #: The authorization request of this name, if it is under way in the session.
 Asked = Callable[[str, Session], AuthorizationRequest | None]
@@ -52,6 +65,7 @@ class SigningIn:
     find: Find
     asked: Asked
     record: Callable[..., None]
+    rates: Rates
     base_url: str
 
 
@@ -88,6 +102,8 @@ class _Steps:
         """Off to the provider, for what the address names: an authorization request, or a page of this server."""
         if self._in.psc is None:
             return _refused("unavailable", destination())
+        if not self._in.rates.hit(BEGUN, network(request.remote_addr or "")):
+            return _refused("busy", destination())
         session = self._session()
         secret = None
         if session is None:

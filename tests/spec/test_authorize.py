@@ -5,6 +5,7 @@ RFC 6749 s. 4.1; RFC 7636; RFC 9126; RFC 9207; RFC 9700; OpenID Connect Core s. 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.accounts.rates import Rate
 from fhir_server.smart.authorization import AuthorizationError, Refused
 from tests.calls import BASE
 from tests.launches import ISSUER, REDIRECT, SCOPE, Launching, answered
@@ -281,7 +283,7 @@ def test_a_client_that_is_suspended_on_the_way_gets_nothing(launches: Launching)
 
 
 def test_what_was_chosen_on_the_pages_cannot_be_another_s(launches: Launching) -> None:
-    """smart-security 5.2, O16: a record that is not the account's, or in another capacity, is refused"""
+    """RFC 6749 s. 10.2: a record that is not the account's, or in another capacity, is refused"""
     account, stranger = launches.person("own-1", "child-1"), launches.person()
     launch = launches.launch(launches.register(), launches.sign_in(account))
     request, authorization = launch.asked(), launches.smart.authorization
@@ -295,7 +297,7 @@ def test_what_was_chosen_on_the_pages_cannot_be_another_s(launches: Launching) -
 
 
 def test_what_is_decided_on_is_what_was_shown(launches: Launching) -> None:
-    """smart-security 5.2, O16: in another tab another record was chosen since; nothing is granted in either"""
+    """RFC 6749 s. 10.2: in another tab another record was chosen since; nothing is granted in either"""
     own, child = launches.patient(), launches.patient()
     launch = launches.launch(launches.register(), launches.sign_in(launches.person(own, child)))
     authorization = launches.smart.authorization
@@ -307,7 +309,7 @@ def test_what_is_decided_on_is_what_was_shown(launches: Launching) -> None:
 
 
 def test_a_choice_is_not_the_next_person_s(launches: Launching) -> None:
-    """smart-security 5.2, O19: another person signs in, in the same session, after a record was chosen"""
+    """RFC 6749 s. 10.2: another person signs in, in the same session, after a record was chosen"""
     launch = launches.launch(launches.register(), launches.sign_in(launches.person("own-2", "child-2")))
     authorization = launches.smart.authorization
     request = authorization.choose_patient(launch.asked(), launch.session, "child-2")
@@ -479,6 +481,17 @@ class TestEmergency:
         kept = launches.kept.tokens.find(tokens["access_token"])
         assert kept and (kept["mode"], kept["patient"]) == ("bris_de_glace", patient)
         assert kept["reason"] == "La personne ne peut pas exprimer sa volonté : unconscious"
+
+
+@pytest.mark.parametrize("endpoint", ["/oauth/authorize", "/oauth/par"])
+def test_one_address_begins_only_so_many(launches: Launching, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """RFC 6749 s. 10.10, RFC 9126 s. 7: each is kept for minutes, and anybody may begin one"""
+    monkeypatch.setattr("fhir_server.smart.blueprint.BEGUN", Rate(secrets.token_hex(4), 3, timedelta(minutes=1)))
+    launch = launches.launch(launches.register())
+    answers = [launches.post(endpoint, launch.parameters()) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [303 if "authorize" in endpoint else 201] * 3 + [429] * 2
+    kept = launches.database["_requests"].count_documents({"client_id": launch.client.client_id})
+    assert kept == 3
 
 
 class TestPushed:

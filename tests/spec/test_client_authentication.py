@@ -87,7 +87,7 @@ def server(mongodb_client: Any) -> Iterator[Server]:
         database, now, audiences=(TOKEN_URL, ISSUER), key_sets=KeySets(now, lambda url: published.fetch(url))
     )
     assertions.prepare()
-    yield Server(clients, Authentication(clients.find, assertions), published, moment)
+    yield Server(clients, Authentication(clients.find, assertions, lambda *said, **more: None), published, moment)
     mongodb_client.drop_database(name)
 
 

@@ -74,7 +74,7 @@ def test_registered_origins_may_call(launches: Launching, path: str, origin: str
 @pytest.mark.parametrize("path", CALLED)
 @pytest.mark.parametrize("change", ["null", "sub", "suffix", "upper", "http", "port", "none"])
 def test_no_other_origin_may(launches: Launching, path: str, origin: str, change: str) -> None:
-    """smart-security 5.4, P17: null, a sub-domain, another case, another scheme; Vary stands there all the same"""
+    """Fetch: CORS protocol: null, a sub-domain, another case, another scheme; Vary stands there all the same"""
     other = {
         "null": "null",
         "sub": origin.replace("https://", "https://sub."),

@@ -124,7 +124,7 @@ def test_the_capability_statement_says_the_same(launches: Launching) -> None:
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, "/fhir/metadata", "/oauth/authorize"])
 def test_the_host_header_says_nothing(launches: Launching, path: str) -> None:
-    """smart-security 5.2, O30: the base URL of the settings alone"""
+    """RFC 9207 s. 2: the base URL of the settings alone"""
     given: Any = launches.launch(launches.register()).parameters() if path == "/oauth/authorize" else {}
     builder = EnvironBuilder(path, query_string=given, base_url="http://evil.example/")
     builder.headers["X-Forwarded-Host"] = "evil.example"

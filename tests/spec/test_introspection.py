@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -178,7 +179,7 @@ def test_what_is_asked_stands_in_the_body_once(launches, launch, path):
 
 def test_who_asks_too_often_has_to_wait(launches, monkeypatch):
     """RFC 7662 s. 4"""
-    monkeypatch.setattr("fhir_server.smart.introspection.LIMIT", type(LIMIT)(3, namespace="introspect"))
+    monkeypatch.setattr("fhir_server.smart.introspection.LIMIT", replace(LIMIT, amount=3))
     kept = launches.register()
 
     answers = [ask(launches, kept, "x") for _ in range(5)]

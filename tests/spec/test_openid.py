@@ -83,7 +83,7 @@ def test_who_acts_for_another_is_a_related_person(launches: Launching) -> None:
 
 
 def test_a_professional_is_a_practitioner(launches: Launching) -> None:
-    """smart-security 1.5: never a PractitionerRole, which clients do not take"""
+    """OpenID Connect Core s. 2; SMART 2.2: fhirUser: never a PractitionerRole, which clients do not take"""
     client = launches.register(audience="professional", scope="openid fhirUser user/*.rs")
     session = launches.sign_in(practitioner="dr-openid", role="PractitionerRole/x", organization="Organization/y")
     told = launches.launch(client, session).tokens(lasting=None)

@@ -15,6 +15,7 @@ import pytest
 from pymongo import MongoClient
 from werkzeug.test import TestResponse
 
+from fhir_server.accounts.rates import Rate
 from fhir_server.config import ConfigError, Settings
 from fhir_server.smart import psc
 from fhir_server.smart.provider import provider_of
@@ -66,6 +67,14 @@ def test_signed_in(practice: Practice, browser: Browser) -> None:
     assert session.subject.organization == "Organization/370099027"
     assert (session.acr, session.amr) == ("eidas1", ("sc", "pin", "mfa"))
     assert "810199000017" not in str(practice.at.database["_sessions"].find_one({"_id": session.id}))
+
+
+def test_one_address_begins_only_so_many(practice: Practice, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """smart-app-launch: each sign-in that is begun is kept for minutes, and anybody may begin one"""
+    monkeypatch.setattr("fhir_server.web.psc.BEGUN", Rate("psc-pages", 2, timedelta(minutes=1)))
+    answers = [browser.get("/sign-in/psc") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [303, 303, 429]
+    assert answers[-1].headers["Content-Type"].startswith("text/html")
 
 
 def test_a_new_cookie_at_each_step(practice: Practice, browser: Browser) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_one_that_comes_again_ends_them_all(launches: Launching) -> None:
 
 
 def test_its_reuse_is_in_the_record_of_accesses(launches: Launching) -> None:
-    """smart-security 5.2, O8: audited, and the holder of the record can read it"""
+    """RFC 9700 s. 4.14.2: audited, and the holder of the record can read it"""
     launch, told = begun(launches)
     launch.refresh(told["refresh_token"])
     launch.refresh(told["refresh_token"])
@@ -66,7 +67,7 @@ def test_its_reuse_is_in_the_record_of_accesses(launches: Launching) -> None:
 
 
 def test_the_person_is_told_of_its_reuse_once(launches: Launching) -> None:
-    """smart-security 5.2, O8: by a message, that says nothing of the tokens"""
+    """RFC 9700 s. 4.14.2: by a message, that says nothing of the tokens"""
     name = f"App {secrets.token_hex(6)}"
     launch, told = begun(launches, name=name)
     launch.refresh(told["refresh_token"])
@@ -78,7 +79,7 @@ def test_the_person_is_told_of_its_reuse_once(launches: Launching) -> None:
 
 
 def test_ten_at_once_leave_one_alive_at_most(launches: Launching) -> None:
-    """smart-security 5.2, O8"""
+    """RFC 9700 s. 4.14.2"""
     launch, told = begun(launches)
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: launch.refresh(told["refresh_token"]), range(10)))
@@ -130,7 +131,7 @@ def test_it_is_its_client_s(launches: Launching) -> None:
     ],
 )
 def test_it_never_gives_more(launches: Launching, asked: str) -> None:
-    """RFC 6749 s. 6; smart-security 5.2, O7; and the token is not spent by it"""
+    """RFC 6749 s. 6; and the token is not spent by it"""
     launch, told = begun(launches)
     answer = launch.refresh(told["refresh_token"], scope=asked)
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_scope")
@@ -138,7 +139,7 @@ def test_it_never_gives_more(launches: Launching, asked: str) -> None:
 
 
 def test_a_constraint_cannot_be_dropped(launches: Launching) -> None:
-    """smart-security 5.2, O7: `?category` stays"""
+    """RFC 6749 s. 6: `?category` stays"""
     scope = "launch/patient offline_access patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
     launch, told = begun(launches, scope=scope)
     assert launch.refresh(told["refresh_token"], scope="patient/Observation.rs").json["error"] == "invalid_scope"
@@ -221,7 +222,7 @@ def test_what_is_for_the_session_ends_at_the_latest_after_twelve_hours(launches:
 
 @pytest.mark.parametrize("kind", ["public", "symmetric"])
 def test_a_client_that_was_suspended_gets_none(launches: Launching, kind: str) -> None:
-    """smart-security 5.2, O9; and none that it had before is good when it is let in again"""
+    """RFC 9700 s. 4.14.2; and none that it had before is good when it is let in again"""
     launch, told = begun(launches, kind=kind)
     launches.kept.clients.suspend(launch.client.client_id)
     assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_client"
@@ -230,9 +231,7 @@ def test_a_client_that_was_suspended_gets_none(launches: Launching, kind: str) -
 
 
 def test_an_account_that_was_closed_gets_none(launches: Launching) -> None:
-    """smart-security 5.2, O9: the account is closed, or no longer opens the record"""
-    from dataclasses import replace
-
+    """RFC 9700 s. 4.14.2: the account is closed, or no longer opens the record; however that came about"""
     accounts = Accounts(launches.database, launches.clock)
     for change in ({"state": "closed"}, {"profiles": ()}):
         account = launches.person()
@@ -240,6 +239,42 @@ def test_an_account_that_was_closed_gets_none(launches: Launching) -> None:
         told = launch.tokens()
         accounts.keep(replace(account, **change))
         assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": "closed"}, {"state": "locked"}, {"profiles": ()}, {"password": "another"}]
+)
+def test_what_an_account_loses_its_apps_lose_at_once(launches: Launching, change: dict[str, Any]) -> None:
+    """RFC 9700 s. 4.14.2: a changed password, a closed account: at the next request, and every session with it"""
+    account = launches.person()
+    launch = launches.launch(launches.register(scope=SCOPE), launches.sign_in(account))
+    told, password = launch.tokens(), change.get("password")
+    caller = launches.caller(told["access_token"])
+    accounts = launches.app.extensions["people"].accounts
+    accounts.keep(replace(account, name="Another name"))
+    assert caller("GET", "Patient").status_code == 200
+    accounts.keep(replace(account, **{name: to for name, to in change.items() if name != "password"}), password)
+    assert caller("GET", "Patient").status_code == 401
+    assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_grant"
+    assert launches.kept.sessions.alive(launch.session.id) is None
+
+
+@pytest.mark.parametrize("deceased", [{"deceasedBoolean": True}, {"deceasedDateTime": "2026-03"}])
+def test_the_record_of_who_has_died_is_no_app_s(launches: Launching, deceased: dict[str, Any]) -> None:
+    """smart-app-launch best practices; R4 patient.html#death: nobody is there any more who has allowed it"""
+    patient = launches.patient()
+    account = launches.person(patient)
+    launch = launches.launch(launches.register(scope=SCOPE), launches.sign_in(account))
+    told = launch.tokens()
+    operator = launches.served().caller()
+    resource = operator.get(f"Patient/{patient}")
+    assert operator("PUT", f"Patient/{patient}", resource | {"deceasedBoolean": False}).status_code == 200
+    told = launch.refresh(told["refresh_token"]).json
+    assert operator("PUT", f"Patient/{patient}", resource | deceased).status_code == 200
+    assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_grant"
+    assert launches.caller(told["access_token"])("GET", "Patient").status_code == 401
+    again = launches.launch(launch.client, launch.session)
+    assert again.asked().patient is None
 
 
 def test_granting_again_with_less_takes_from_what_was_there(launches: Launching) -> None:

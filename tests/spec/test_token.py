@@ -9,16 +9,25 @@ import base64
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from authlib.oauth2.rfc6749.errors import InvalidGrantError
 
+from fhir_server import app as application
+from fhir_server.config import Settings
+from fhir_server.smart.clients import Clients
 from fhir_server.smart.codes import Codes
+from fhir_server.smart.grants import alone
 from fhir_server.smart.tokens import NotIssued, Tokens
 from tests.calls import BASE
 from tests.launches import ISSUER, REDIRECT, SECRET, Launch, Launching, authorized
+
+
+class Crash(Exception):
+    """A process ends here."""
 
 
 def begun(launches: Launching, **client: Any) -> Launch:
@@ -177,7 +186,7 @@ def test_a_code_that_comes_again_ends_what_it_made(launches: Launching) -> None:
 
 
 def test_twenty_at_once_get_one_token_at_most(launches: Launching) -> None:
-    """smart-security 5.2, O2: and afterwards none of it is good; Authlib's own find-then-delete gives five of five"""
+    """RFC 6749 s. 4.1.2: and afterwards none of it is good; Authlib's own find-then-delete gives five of five"""
     launch = begun(launches)
     code = launch.code()
     with ThreadPoolExecutor(20) as pool:
@@ -204,7 +213,7 @@ def test_a_code_that_comes_again_while_its_token_is_made_gives_a_dead_one(launch
 
 
 def test_a_grant_that_ends_while_its_token_is_made_gives_none(launches: Launching) -> None:
-    """smart-security 5.2, O26: withdrawn, or the client suspended, between the code and the token"""
+    """RFC 7009 s. 2.1: withdrawn, or the client suspended, between the code and the token"""
     for end in (
         lambda launch: launches.kept.grants.withdraw(launches.kept.grants.of(launch.session.subject.sub)[0].id),
         lambda launch: launches.kept.clients.suspend(launch.client.client_id),
@@ -217,6 +226,19 @@ def test_a_grant_that_ends_while_its_token_is_made_gives_none(launches: Launchin
         with launches.app.test_request_context(), pytest.raises(InvalidGrantError):
             launches.smart.oauth.issuer.first(claimed, None)
         assert not launches.database["_tokens"].find_one({"client_id": launch.client.client_id, "status": "live"})
+
+
+def test_an_account_that_is_closed_while_its_token_is_made_gives_none(launches: Launching) -> None:
+    """RFC 9700 s. 4.14.2: nor a refresh token, though that is bound to no session"""
+    launch = begun(launches, scope="launch/patient patient/*.rs offline_access")
+    claimed = launches.kept.codes.claim(launch.code(), launch.client.client_id)
+    assert claimed and launch.session and launch.session.subject
+    accounts = launches.app.extensions["people"].accounts
+    accounts.keep(replace(accounts.find(launch.session.subject.account), state="closed"))
+    with launches.app.test_request_context(), pytest.raises(InvalidGrantError):
+        launches.smart.oauth.issuer.first(claimed, None)
+    for kept in ("_tokens", "_refresh"):
+        assert not launches.database[kept].find_one({"client_id": launch.client.client_id, "status": "live"})
 
 
 @pytest.mark.parametrize(
@@ -232,6 +254,21 @@ def test_a_client_with_a_secret_shows_it(launches: Launching, secret: str, statu
     if status == 401:
         assert answer.json["error"] == "invalid_client"
         assert answer.headers["WWW-Authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize("form", [{"client_id": "{id}"}, {"client_assertion": "e30.eyJzdWIiOnt9fQ.e30"}, {}])
+def test_a_client_that_was_refused_is_in_the_record_of_accesses(launches: Launching, form: dict[str, str]) -> None:
+    """IHE BALP: a failed authentication is recorded; with the client if there is one, never with what it sent"""
+    client = launches.register(kind="symmetric")
+    form = {name: value.format(id=client.client_id) for name, value in form.items()}
+    header = {} if form else authorized(client, "a wrong secret")
+    asked = launches.post("/oauth/token", {"grant_type": "authorization_code", "code": "x", **form}, **header)
+    assert asked.status_code == 401
+    found = launches.served().caller().get("AuditEvent?outcome=4&_sort=-date&_count=1&_total=none")
+    event = found["entry"][0]["resource"]
+    assert "was not authenticated" in event["outcomeDesc"]
+    assert (client.client_id in event["outcomeDesc"]) == ("client_assertion" not in form)
+    assert "a wrong secret" not in json.dumps(event)
 
 
 def test_a_client_with_a_secret_is_none_without_it(launches: Launching) -> None:
@@ -270,7 +307,7 @@ def test_a_public_client_has_no_rights_of_its_own(launches: Launching) -> None:
 
 
 def test_nothing_stands_in_the_url(launches: Launching) -> None:
-    """RFC 6749 s. 3.2; smart-security 5.2, O29: a query, or a parameter that is there twice, is refused"""
+    """RFC 6749 s. 2.3.1, s. 3.2: a query, or a parameter that is there twice, is refused"""
     launch = begun(launches)
     form = launch.token_form(launch.code())
     pairs = list(form.items())
@@ -285,7 +322,7 @@ def test_nothing_stands_in_the_url(launches: Launching) -> None:
 
 
 def test_one_thing_is_not_taken_for_another(launches: Launching) -> None:
-    """smart-security 5.2, O10: a refresh token, an id_token, a code at the FHIR API; an access token as a grant"""
+    """RFC 9700 s. 2.3: a refresh token, an id_token, a code at the FHIR API; an access token as a grant"""
     launch = begun(launches)
     code = launch.code()
     told = launch.redeem(code).json
@@ -299,7 +336,7 @@ def test_one_thing_is_not_taken_for_another(launches: Launching) -> None:
 
 
 def test_a_token_is_taken_from_the_header_alone(launches: Launching) -> None:
-    """RFC 6750 s. 2; smart-security 5.2, O11: not from a URL, nor from a form"""
+    """RFC 6750 s. 2, RFC 9700 s. 4.3.2: not from a URL, nor from a form"""
     token = begun(launches).tokens()["access_token"]
     assert launches.get("/fhir/Patient", {"access_token": token}).status_code == 401
     form = {"access_token": token}
@@ -342,7 +379,7 @@ def test_a_professional_s_token_lives_half_an_hour(launches: Launching) -> None:
 
 
 def test_no_secret_is_kept_as_it_is(launches: Launching) -> None:
-    """smart-security 2.5: hashes alone at rest"""
+    """RFC 6819 s. 5.1.4.1.3: hashes alone at rest"""
     launch = begun(launches, kind="symmetric")
     code = launch.code()
     told = launch.redeem(code).json
@@ -356,7 +393,7 @@ def test_no_secret_is_kept_as_it_is(launches: Launching) -> None:
 
 
 class TestEndings:
-    """What ends a token at the very next request: smart-security 5.2, O26; DESIGN 6, A13."""
+    """What ends a token at the very next request: RFC 7009 s. 2.1; DESIGN 6, A13."""
 
     def dead(self, launches: Launching, launch: Launch, told: dict[str, Any]) -> bool:
         answer = launches.caller(told["access_token"])("GET", "Patient")
@@ -424,6 +461,50 @@ class TestEndings:
         launches.kept.end_of(launch.session.subject.sub)
         assert self.dead(launches, launch, told)
         assert launches.kept.sessions.alive(launch.session.id) is None
+
+    def test_of_a_grant_by_a_process_that_ends_on_the_way(self, launches: Launching) -> None:
+        """RFC 9700 s. 4.14.2: what is kept of the grant and what its tokens open are never apart"""
+        launch = begun(launches)
+        told = launch.tokens()
+
+        def crash(grant: Any, write: Any) -> None:
+            alone(grant, write)
+            raise Crash
+
+        settings = Settings(mongodb_database=launches.name)
+        dying = application.kept_for_smart(launches.database, settings, BASE, clock=launches.clock, together=crash)
+        (grant,) = dying.grants.of(launch.session.subject.sub)
+        with pytest.raises(Crash):
+            dying.grants.withdraw(grant.id)
+        assert self.dead(launches, launch, told)
+
+    def test_of_a_client_by_a_process_that_ends_on_the_way(self, launches: Launching) -> None:
+        """smart-app-launch: a suspension holds wherever the process that was told to ended"""
+
+        class Dying(Clients):
+            def _become(self, status: Any, client_id: str) -> None:
+                super()._become(status, client_id)
+                raise Crash
+
+        launch = begun(launches)
+        told = launch.tokens()
+        with pytest.raises(Crash):
+            Dying(launches.database, launches.clock).suspend(launch.client.client_id)
+        assert self.dead(launches, launch, told)
+
+    def test_narrowing_by_many_at_once(self, launches: Launching) -> None:
+        """smart-app-launch: none of those who take a part away brings back what another has taken"""
+        types = ["Condition", "Observation", "Procedure", "Immunization", "Encounter", "Patient", "CarePlan", "Device"]
+        kept = [f"patient/{type}.rs" for type in types]
+        launch = begun(launches, scope=" ".join(("launch/patient", *kept, "patient/List.rs")))
+        told = launch.tokens()
+        (grant,) = launches.kept.grants.of(launch.session.subject.sub)
+        tokens = launches.kept.tokens
+        with ThreadPoolExecutor(len(kept)) as pool:
+            without = [" ".join(word for word in grant.scope.split() if word != taken) for taken in kept]
+            list(pool.map(lambda scope: tokens.narrow(grant.id, scope), without))
+        left = tokens.find(told["access_token"])
+        assert left and left["scope"].split() == ["launch/patient", "patient/List.rs"]
 
     def test_a_token_is_not_issued_on_what_has_ended(self, launches: Launching) -> None:
         """smart-app-launch: inserted first and asked about then, so that no order of the two leaves it alive"""
@@ -493,7 +574,7 @@ class TestEhrLaunch:
         assert kept and kept["patient"] == patient and kept["display"]
 
     def test_a_launch_is_of_one_person_and_one_app(self, launches: Launching, software: tuple[Any, str]) -> None:
-        """smart-security 5.2, O27"""
+        """SMART 2.2: app-launch.html"""
         from fhir_server.smart.authorization import Refused
 
         session, token = software
@@ -538,7 +619,7 @@ class TestEhrLaunch:
     def test_what_is_wrong_opens_nothing(
         self, launches: Launching, software: tuple[Any, str], body: dict[str, Any]
     ) -> None:
-        """smart-security 5.2, O28: registered apps only, in contexts that can be"""
+        """SMART 2.2: app-launch.html: registered apps only, in contexts that can be"""
         app = self.app(launches)
         sent = {name: app.client_id if value == "APP" else value for name, value in body.items()}
         answer = self.open(launches, software[1], **sent)
@@ -547,7 +628,7 @@ class TestEhrLaunch:
     def test_an_app_without_a_launch_address_is_not_opened(
         self, launches: Launching, software: tuple[Any, str]
     ) -> None:
-        """smart-security 5.2, O28: nor one of patients"""
+        """SMART 2.2: app-launch.html: nor one of patients"""
         for app in (self.app(launches, launch_uri=None), self.app(launches, audience="patient")):
             assert self.open(launches, software[1], client_id=app.client_id, patient="p-1").status_code == 400
 

@@ -28,7 +28,7 @@ def test_nothing_left_is_an_error(scope: str) -> None:
 
 
 def test_a_scope_has_a_length() -> None:
-    """smart-security 5.4, P4"""
+    """SMART 2.2: scopes-and-launch-context.html"""
     with pytest.raises(InvalidScopeError):
         allowed("openid " * LONGEST, "openid")
 
