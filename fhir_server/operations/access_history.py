@@ -229,7 +229,7 @@ def _fold(
     line = found.setdefault((day, who), Line(day, who, event["id"], at, at))
     line.id, line.first, line.last = event["id"], min(line.first, at), max(line.last, at)
     line.count += 1
-    line.written += event["action"] in ("C", "U", "D")
+    line.written += event["action"] in ("C", "U", "D") and not who.refused
     for entity in event.get("entity", ()):
         type, _, rest = entity.get("what", {}).get("reference", "").partition("/")
         if type in TYPES and "/_history/" in rest:
