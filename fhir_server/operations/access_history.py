@@ -149,7 +149,12 @@ def history(repository: Repository, patient: str, asked: Asked) -> Page:
     lines, following = _days(repository, where, asked)
     emergencies = _emergencies(repository, where, asked) if asked.before is None else ()
     on_top = {(line.day, line.who) for line in emergencies}
-    shown = tuple(line for line in lines if (line.day, line.who) not in on_top)
+    lines = [line for line in lines if (line.day, line.who) not in on_top]
+    if asked.before is None:  # those of the first page that nothing announced
+        emergencies += tuple(line for line in lines if line.who.mode != "normal")
+        emergencies = tuple(sorted(emergencies, key=lambda line: line.last, reverse=True))
+        lines = [line for line in lines if line.who.mode == "normal"]
+    shown = tuple(lines)
     _complete(repository, patient, (*emergencies, *shown))
     return Page(emergencies, shown, following)
 

@@ -102,8 +102,8 @@ class Told:
         self.overall: set[str] = set()
         for one in found["parameter"]:
             parts = one.get("part", ())
-            plain = {part["name"]: next(v for n, v in part.items() if n.startswith("value")) for part in parts if "part" not in part}  # fmt: skip
-            why = [{p["name"]: p.get("valueCode") or p.get("valueString") for p in part["part"]} for part in parts if "part" in part]  # fmt: skip
+            plain = {part["name"]: _value(part) for part in parts if "part" not in part}
+            why = [{each["name"]: _value(each) for each in part["part"]} for part in parts if "part" in part]
             rules = {each["rule"] for each in why}
             self.sentences += [each["sentence"] for each in why]
             match one["name"]:
@@ -114,6 +114,10 @@ class Told:
                 case "overall":
                     self.overall.add(plain["rule"])
                     self.sentences.append(plain["sentence"])
+
+
+def _value(part: dict[str, Any]) -> Any:
+    return next(value for name, value in part.items() if name.startswith("value"))
 
 
 @pytest.fixture
