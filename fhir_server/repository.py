@@ -658,11 +658,10 @@ class Repository:
         else:
             outcome = audit.FAILED if error.status >= 500 else audit.REFUSED
             description = "; ".join(issue.diagnostics for issue in error.issues)[:500]
-            # Whose record was meant is known of a token that is for one: nothing else of a refusal may be told, since
-            # who was refused reads this record, too.
-            self._around.recorder.record(
-                self._event(trail.interaction, {}, outcome, description, patient=self.actor.patient)
-            )
+            # Whose record a professional meant is known of a token that is for one: nothing else of a refusal may be
+            # told, since who was refused reads this record, too.
+            meant = self.actor.patient if self.actor.kind == "professional" else None
+            self._around.recorder.record(self._event(trail.interaction, {}, outcome, description, patient=meant))
         trail.recorded = True
 
     def _event(

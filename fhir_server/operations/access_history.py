@@ -149,7 +149,12 @@ def history(repository: Repository, patient: str, asked: Asked) -> Page:
     lines, following = _days(repository, where, asked)
     emergencies = _emergencies(repository, where, asked) if asked.before is None else ()
     on_top = {(line.day, line.who) for line in emergencies}
-    shown = tuple(line for line in lines if (line.day, line.who) not in on_top)
+    lines = [line for line in lines if (line.day, line.who) not in on_top]
+    if asked.before is None:  # those of the first page that nothing announced
+        emergencies += tuple(line for line in lines if line.who.mode != "normal")
+        emergencies = tuple(sorted(emergencies, key=lambda line: line.last, reverse=True))
+        lines = [line for line in lines if line.who.mode == "normal"]
+    shown = tuple(lines)
     _complete(repository, patient, (*emergencies, *shown))
     return Page(emergencies, shown, following)
 
@@ -229,7 +234,7 @@ def _fold(
     line = found.setdefault((day, who), Line(day, who, event["id"], at, at))
     line.id, line.first, line.last = event["id"], min(line.first, at), max(line.last, at)
     line.count += 1
-    line.written += event["action"] in ("C", "U", "D")
+    line.written += event["action"] in ("C", "U", "D") and not who.refused
     for entity in event.get("entity", ()):
         type, _, rest = entity.get("what", {}).get("reference", "").partition("/")
         if type in TYPES and "/_history/" in rest:

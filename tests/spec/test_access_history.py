@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from fhir_server.app import now
 from tests.build import observation
 from tests.calls import Caller, Served
 from tests.spec.test_rules import choice, doctor, document
@@ -72,12 +71,11 @@ def test_refused_attempts_are_told(opened: Opened) -> None:
     """A17: refused, too, where it was about the record"""
     emergency = opened.doctor.caller("patient/*.rs", patient=opened.id, mode="bris_de_glace", reason="Malaise")
     assert emergency("POST", "DocumentReference", document(opened.id)).status_code == 403
-    events = opened.served.database["AuditEvent"]
-    assert events.count_documents({}) > 0
     caller = opened.doctor.caller()
     caller.create(document(opened.id))
     lines = opened.of(opened.doctor.reference)
     assert [line["written"] for line in lines if "written" in line] == [1]
+    assert [line["mode"] for line in lines if line["refused"]] == ["bris_de_glace"]
 
 
 def test_an_emergency_is_told_with_its_reason(opened: Opened) -> None:
@@ -116,11 +114,9 @@ def test_what_no_person_asked_is_automatic(opened: Opened) -> None:
 def test_filters(opened: Opened) -> None:
     """By day and actor"""
     opened.doctor.caller().get(opened.document)
-    today = now().astimezone().date().isoformat()
     assert opened.of(opened.doctor.reference, query=f"from=2020-01-01&actor={opened.doctor.reference}")
     assert opened.told(f"to=2020-01-01&actor={opened.doctor.reference}") == []
     assert opened.told("actor=Practitioner/none") == []
-    assert today[:4].isdigit()
 
 
 def test_pages_end_with_a_day(opened: Opened) -> None:

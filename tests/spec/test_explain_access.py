@@ -121,6 +121,10 @@ class Told:
                     self.sentences.append(plain["sentence"])
 
 
+def _value(part: dict[str, Any]) -> Any:
+    return next(value for name, value in part.items() if name.startswith("value"))
+
+
 @pytest.fixture
 def practice(served: Served) -> Practice:
     """A doctor, and a patient who has said nothing."""
