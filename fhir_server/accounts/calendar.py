@@ -24,7 +24,7 @@ log = structlog.get_logger()
 Task = Callable[[], int]
 
 
-class Housekeeping:
+class Calendar:
     """The work, by name.  Each piece may be done again without harm."""
 
     def __init__(self, database: Database, tasks: Mapping[str, Task]):
@@ -34,19 +34,19 @@ class Housekeeping:
 
     def once(self) -> dict[str, int] | None:
         """Do what is due: how much of each there was.  None where another process is at it."""
-        with lease(self._database, "housekeeping", LEASE) as ours:
+        with lease(self._database, "calendar", LEASE) as ours:
             if not ours:
                 return None
             done = {}
             for name, task in self._tasks.items():
                 done[name] = task()
                 if done[name]:
-                    log.info("housekeeping.done", task=name, number=done[name])
+                    log.info("calendar.done", task=name, number=done[name])
             return done
 
     def start(self) -> None:
         """Begin, in a thread that ends with the process."""
-        threading.Thread(target=self._run, name="housekeeping", daemon=True).start()
+        threading.Thread(target=self._run, name="calendar", daemon=True).start()
 
     def stop(self) -> None:
         """End it, after the work that is under way."""
@@ -57,5 +57,5 @@ class Housekeeping:
             try:
                 self.once()
             except (PyMongoError, FhirError) as error:  # the store is away: what is due is due later, too
-                log.warning("housekeeping.waits", error=type(error).__name__)
+                log.warning("calendar.waits", error=type(error).__name__)
             self._stopping.wait(LOOK_SECONDS)
