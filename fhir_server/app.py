@@ -28,8 +28,8 @@ from fhir_server.access.matrix import Matrix, carried_matrix
 from fhir_server.access.matrix import load as load_matrix
 from fhir_server.accounts import kept as accounts
 from fhir_server.accounts.announcing import Announcing
+from fhir_server.accounts.calendar import Calendar
 from fhir_server.accounts.declarations import Declarations
-from fhir_server.accounts.housekeeping import Housekeeping
 from fhir_server.accounts.lookups import Lookups
 from fhir_server.accounts.outbox import Outbox
 from fhir_server.accounts.rates import Rates
@@ -178,13 +178,13 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
     )
 
 
-def housekeeping(client: MongoClient, settings: Settings, *, clock: Clock = now) -> Housekeeping:
+def calendar(client: MongoClient, settings: Settings, *, clock: Clock = now) -> Calendar:
     """What is due by the calendar in the database that the settings name."""
     database = client[settings.mongodb_database]
     people = accounts.kept(database, settings, clock=clock)
     url = base_of(client, settings).removesuffix("fhir")
     announcing = Announcing(database, people.accounts, people.outbox, clock, url)
-    return Housekeeping(database, {"announcements": announcing.run})
+    return Calendar(database, {"announcements": announcing.run})
 
 
 def reports_of(database: Database, settings: Settings, outbox: Outbox | None = None, *, clock: Clock = now) -> Reports:
@@ -254,12 +254,12 @@ def create_app(
     people = accounts.kept(around.store.database, settings, clock=clock, shown=demo, ended=signed_in.end_of)
     around = replace(around, notify=Declarations(people.accounts, people.outbox, base_url + privacy.PRIVACY))
     if background:
-        housekeeping(client, settings, clock=clock).start()
+        calendar(client, settings, clock=clock).start()
         Background(around.recorder, settings.audit_anchors).start()
     smart = _smart(around, settings, base_url, people)
     if background:
         ended = {"emergencies": smart.emergencies.tick}
-        Housekeeping(around.store.database, ended, name="emergencies", every=15).start()
+        Calendar(around.store.database, ended, name="emergencies", every=15).start()
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)

@@ -26,7 +26,7 @@ def add_to(commands: Any) -> None:
 def run_tick(arguments: argparse.Namespace, settings: Settings) -> None:
     """Do what is due, and print how much it was."""
     with prepared(arguments, settings) as client:
-        done = app.housekeeping(client, settings).once()
+        done = app.calendar(client, settings).once()
     if done is None:
         print("A server is at it.")
         return

@@ -17,7 +17,7 @@ from fhir_server import app as application
 from fhir_server.accounts.account import Account, Profile
 from fhir_server.accounts.accounts import Accounts
 from fhir_server.accounts.announcing import Announcing
-from fhir_server.accounts.housekeeping import Housekeeping
+from fhir_server.accounts.calendar import Calendar
 from fhir_server.accounts.outbox import Message, Outbox
 from fhir_server.app import now
 from fhir_server.cli import account
@@ -153,15 +153,15 @@ def test_one_process_at_a_time(at: Served) -> None:
     count: list[int] = []
 
     def task() -> int:
-        assert Housekeeping(at.database, {"task": task}).once() is None
+        assert Calendar(at.database, {"task": task}).once() is None
         count.append(1)
         return len(count)
 
-    keeping = Housekeeping(at.database, {"task": task})
+    keeping = Calendar(at.database, {"task": task})
     assert [keeping.once(), keeping.once()] == [{"task": 1}, {"task": 2}]
     with pytest.raises(ZeroDivisionError):
-        Housekeeping(at.database, {"task": lambda: 1 // 0}).once()
-    with lease(at.database, "housekeeping", timedelta(seconds=-1)) as ours:
+        Calendar(at.database, {"task": lambda: 1 // 0}).once()
+    with lease(at.database, "calendar", timedelta(seconds=-1)) as ours:
         assert ours
         assert keeping.once() == {"task": 3}
 
@@ -181,7 +181,7 @@ def test_work_that_fails_keeps_the_other_from_nothing(at: Served) -> None:
             enough.set()
         return 0
 
-    keeping = Housekeeping(at.database, {"away": away, "other": other}, every=0.001)
+    keeping = Calendar(at.database, {"away": away, "other": other}, every=0.001)
     keeping.start()
     assert enough.wait(20)
     keeping.stop()
@@ -202,7 +202,7 @@ def test_tick(at: Served, mongodb_uri: str, capsys: pytest.CaptureFixture[str]) 
         capsys.readouterr()
         typed.run(typed, settings)
         assert capsys.readouterr().out.endswith(printed)
-    with lease(at.database, "housekeeping", timedelta(minutes=1)):
+    with lease(at.database, "calendar", timedelta(minutes=1)):
         typed.run(typed, settings)
     assert capsys.readouterr().out == "A server is at it.\n"
 
@@ -213,8 +213,8 @@ def test_a_server_does_it_by_itself(at: Served, monkeypatch: pytest.MonkeyPatch)
     person(at, "camille", patient)
     doctor(at).caller().create(document(patient, LATER))
     at.database["_announcements"].update_one({}, {"$set": {"due": now()}})
-    monkeypatch.setattr("fhir_server.accounts.housekeeping.LOOK_SECONDS", 0.05)
-    keeping = application.housekeeping(at.client, Settings(mongodb_database=at.name))
+    monkeypatch.setattr("fhir_server.accounts.calendar.LOOK_SECONDS", 0.05)
+    keeping = application.calendar(at.client, Settings(mongodb_database=at.name))
     keeping.start()
     try:
         for _ in range(200):

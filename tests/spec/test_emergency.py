@@ -18,8 +18,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from fhir_server.access.emergency import reasons
+from fhir_server.access.patient_lookup import SPACE
 from fhir_server.smart.emergencies import COLLECTION, Access, NotOpened
-from fhir_server.smart.patient_lookup import SPACE
 from tests.browsing import Browser, browser
 from tests.build import entry, observation, transaction
 from tests.calls import Caller

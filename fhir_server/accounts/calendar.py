@@ -24,7 +24,7 @@ log = structlog.get_logger()
 Task = Callable[[], int]
 
 
-class Housekeeping:
+class Calendar:
     """
     The work, by name.  Each piece may be done again without harm.
 
@@ -32,7 +32,7 @@ class Housekeeping:
     """
 
     def __init__(
-        self, database: Database, tasks: Mapping[str, Task], *, name: str = "housekeeping", every: float | None = None
+        self, database: Database, tasks: Mapping[str, Task], *, name: str = "calendar", every: float | None = None
     ):
         self._database = database
         self._tasks = tasks
@@ -60,17 +60,17 @@ class Housekeeping:
                     for name in self._tasks if ours else ():
                         self._attempt(name)
             except (PyMongoError, FhirError) as error:
-                log.warning("housekeeping.waits", error=type(error).__name__)
+                log.warning("calendar.waits", error=type(error).__name__)
 
     def _attempt(self, name: str) -> None:
         """Do it; what cannot be done now is due later too, and keeps the others from nothing."""
         try:
             self._done(name)
         except (PyMongoError, FhirError) as error:
-            log.warning("housekeeping.waits", task=name, error=type(error).__name__)
+            log.warning("calendar.waits", task=name, error=type(error).__name__)
 
     def _done(self, name: str) -> int:
         done = self._tasks[name]()
         if done:
-            log.info("housekeeping.done", task=name, number=done)
+            log.info("calendar.done", task=name, number=done)
         return done
