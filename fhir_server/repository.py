@@ -917,6 +917,7 @@ class Repository:
 
     def _remove(self, existing: Stored, if_match: str | None) -> Stored:
         _refuse_sealed(existing)
+        changes.refuse_removal(self.actor, existing.type)
         _refuse_in_other_records(self.decide("delete", existing.type, _about(existing)), existing)
         _hold(if_match, existing)
         updated = max(self._around.clock(), existing.updated + MILLISECOND)

@@ -14,7 +14,7 @@ from fhir_server.storage.connection import connect, open_database
 from tests.calls import Caller, Served, serve
 from tests.launches import Launching, launching
 from tests.searches import Searched, searched
-from tests.servers import Server, serving
+from tests.servers import Server, end
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +70,11 @@ def launches(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Launching]
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """What `make demo` runs, shared by the whole run: the seed record, its people, and the clients of the sandbox."""
-    with serving(tmp_path_factory.mktemp("demonstration") / "data", command="demo") as server:
-        yield server
+    server = Server(tmp_path_factory.mktemp("demonstration") / "data", command="demo")
+    try:
+        yield server.start(seconds=240)  # it loads the seed record first
+    finally:
+        end(server)
 
 
 @pytest.fixture(scope="session")

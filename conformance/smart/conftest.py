@@ -243,11 +243,16 @@ class Browser:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the person decides: whose record, whether to allow, and which resource types to leave out."""
+    """
+    What the person decides: whose record, whether to allow, and which resource types to leave out.
+
+    by_category: of Observation and Condition, each category that is offered, and not the rest.
+    """
 
     patient: str | None = None
     refuse: bool = False
     without: frozenset[str] = frozenset()
+    by_category: bool = False
 
 
 @dataclass(frozen=True)

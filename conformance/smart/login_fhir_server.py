@@ -16,6 +16,8 @@ SECTIONS = {
     "Observation": ("MESURES", "RESULTATS", "HABITUDES_VIE", "GROUPE_SANGUIN"),
     "Condition": ("MALADIES", "HANDICAPS"),
 }
+#: The boxes for what is in none of the categories.
+REST = ("RESULTATS-", "MALADIES-")
 
 
 def authorize(browser, page, person, decision):
@@ -76,6 +78,7 @@ def _decide(browser, page, form, decision):
         refused.left = next(link for link in refused.links if "error=" in link)
         return refused
     prefixes = tuple(prefix for type in decision.without for prefix in SECTIONS.get(type, (type,)))
+    prefixes += REST if decision.by_category else ()
     return browser.submit(
         page, form, {"row": lambda box: not box.value.startswith(prefixes or ("-",)), "lasting": "year"}
     )

@@ -5,6 +5,20 @@ from __future__ import annotations
 import pytest
 
 CATEGORIES = "http://terminology.hl7.org/CodeSystem/observation-category"
+#: What the certification of granular scopes asks for.
+CONDITIONS = (
+    "http://terminology.hl7.org/CodeSystem/condition-category|encounter-diagnosis",
+    "http://terminology.hl7.org/CodeSystem/condition-category|problem-list-item",
+    "http://hl7.org/fhir/us/core/CodeSystem/condition-category|health-concern",
+)
+OBSERVATIONS = (
+    "http://hl7.org/fhir/us/core/CodeSystem/us-core-observation-category|clinical-test",
+    f"{CATEGORIES}|laboratory",
+    f"{CATEGORIES}|social-history",
+    "http://hl7.org/fhir/us/core/CodeSystem/us-core-category|sdoh",
+    f"{CATEGORIES}|survey",
+    f"{CATEGORIES}|vital-signs",
+)
 
 
 def test_a_patient_scope_has_a_patient(public):

@@ -113,6 +113,12 @@ def settled(
     return resource
 
 
+def refuse_removal(actor: Actor, type: str) -> None:
+    """Raise MethodNotAllowed for a document that its depositor would delete: it is retired, and stays.  A9"""
+    if type == "DocumentReference" and actor.kind in ("professional", "backend"):
+        raise MethodNotAllowed("A document that was deposited is retired by a patch: `status` is `entered-in-error`.")
+
+
 def _with_identity(resource: Resource, before: Mapping[str, Any] | None) -> Resource:
     """A Patient with the traits that it had; of one that is new, as it comes."""
     if before is None:

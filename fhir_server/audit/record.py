@@ -6,7 +6,9 @@ JSON, an object on a line:
     do, out, why    the interaction, how it ended (valueset-audit-event-outcome), and what it was refused for
     who             the actor, less what is not said: see `_who`
     on              [method, path, query, address, request id]
-    of              [[[patient, other patients …], [`Type/id/_history/n`, …]], …]: the versions disclosed or written
+    of              [[[patient, other patients …], [`Type/id/_history/n`, …], kept], …]: the versions disclosed or
+                    written; kept, where there is something to say: [labels, when it was deposited], by which the
+                    record is kept from whom the resource is kept from
 
 A ledger keeps records of its own affairs beside these: `begin`, `end` and `heads`.  fhir_server/audit/follow.py
 """
@@ -22,8 +24,11 @@ from typing import Any
 import orjson
 
 from fhir_server.access import Actor
+from fhir_server.fhir.labels import INVISIBLE_TO_PATIENT, INVISIBLE_TO_REPRESENTATIVES
+from fhir_server.search.expression import Entry
 from fhir_server.storage.documents import Stored
 
+_KEPT_FROM_READERS = frozenset({INVISIBLE_TO_PATIENT, INVISIBLE_TO_REPRESENTATIVES})
 #: R4 valueset-audit-event-outcome: success, minor failure (the client's), serious failure (ours).
 SUCCESS, REFUSED, FAILED = "0", "4", "8"
 _KNOWN = {one.name for one in fields(Actor)}
@@ -94,17 +99,27 @@ def event(
         return Record(id, orjson.dumps(said))
 
 
-def _of(versions: dict[str, Stored]) -> list[tuple[list[str | None], list[str]]]:
-    """The versions, those that stand together and are of the same patients in one."""
-    found: list[tuple[list[str | None], list[str]]] = []
-    last: tuple[str | None, Any] | None = None
+def _of(versions: dict[str, Stored]) -> list[list[Any]]:
+    """The versions, those that stand together, are of the same patients and are kept from the same in one."""
+    found: list[list[Any]] = []
+    last: Any = None
     for reference, stored in versions.items():
-        owner, others = stored.entry.get("owner"), stored.entry.get("others", ())
-        if last != (owner, others):
-            last = owner, others
-            found.append(([owner, *others], []))
+        said = stored.entry.get("owner"), stored.entry.get("others", ()), _kept_from(stored.entry)
+        if last != said:
+            last = owner, others, kept = said
+            found.append([[owner, *others], [], *([kept] if kept else [])])
         found[-1][1].append(reference)
     return found
+
+
+def _kept_from(entry: Entry) -> tuple[list[str], int] | None:
+    """The labels that keep a resource, or its documents, from who reads the record of accesses; and since when."""
+    if "labels" not in entry and "documents" not in entry:
+        return None
+    held = [entry, *entry.get("documents", ())]
+    labels = sorted({label for one in held for label in one.get("labels", ())} & _KEPT_FROM_READERS)
+    deposited = [one["deposited"] for one in held if "deposited" in one]
+    return (labels, round(max(deposited).timestamp() * 1000)) if labels and deposited else None
 
 
 @lru_cache(maxsize=1024)

@@ -1,6 +1,7 @@
-"""The AuditEvents of a record: one for each patient whose versions it names.
+"""The AuditEvents of a record: one for each patient whose versions it names, and for what is kept from its readers.
 
-A patient reads the AuditEvents of their own record, so that one names nothing of another's.
+A patient reads the AuditEvents of their own record, so that one names nothing of another's, and what is to be announced
+first stands in one of its own, which has the labels.
 R4: auditevent.html; IHE BALP: "one AuditEvent is created for every Patient identified"
 """
 
@@ -53,29 +54,37 @@ class _Request(NamedTuple):
     name: str | None
 
 
+class _Of(NamedTuple):
+    """Whose record, and by what what is in it is kept from readers: labels, and when it was deposited."""
+
+    patient: str | None = None
+    labels: tuple[str, ...] = ()
+    deposited: int = 0
+
+
 def events(said: Mapping[str, Any]) -> list[Stored]:
     """The AuditEvents of a record, as they are kept; the first has the record's own id."""
-    found = by_patient(said.get("of", ()))
+    found = by_reader(said.get("of", ()))
     ids = [said["id"], *(f"{said['id']}-{number}" for number in range(1, len(found)))]
     actor, asked = actor_of(said.get("who")), _Request(*said["on"])
-    return [
-        _event(said, actor, asked, id, patient, versions)
-        for id, (patient, versions) in zip(ids, found.items(), strict=True)
-    ]
+    return [_event(said, actor, asked, id, of, versions) for id, (of, versions) in zip(ids, found.items(), strict=True)]
 
 
-def by_patient(groups: Iterable[tuple[list[str | None], list[str]]]) -> dict[str | None, list[str]]:
-    """The versions in each patient's record, and those in nobody's under None."""
-    found: dict[str | None, dict[str, None]] = {}
-    for patients, references in groups:
+def by_reader(groups: Iterable[list[Any]]) -> dict[_Of, list[str]]:
+    """The versions in each patient's record, and those in nobody's, by what they are kept from readers by."""
+    found: dict[_Of, dict[str, None]] = {}
+    for patients, references, *kept in groups:
+        labels, deposited = kept[0] if kept else ((), 0)
         for patient in patients:
-            found.setdefault(patient, {}).update(dict.fromkeys(references))
-    return {patient: list(references) for patient, references in found.items()} or {None: []}
+            of = _Of(patient, tuple(labels), deposited)
+            found.setdefault(of, {}).update(dict.fromkeys(references))
+    return {of: list(references) for of, references in found.items()} or {_Of(): []}
 
 
 def _event(
-    said: Mapping[str, Any], actor: Actor | None, asked: _Request, id: str, patient: str | None, versions: list[str]
+    said: Mapping[str, Any], actor: Actor | None, asked: _Request, id: str, of: _Of, versions: list[str]
 ) -> Stored:
+    patient = of.patient
     now = _START + timedelta(milliseconds=said["at"])
     interaction, outcome, why = said["do"], said.get("out", SUCCESS), said.get("why")
     named = asked.name is not None
@@ -96,6 +105,8 @@ def _event(
     common = _entry_of_kind(interaction, outcome, actor, asked.address, named=named, patient=adds_patient)
     own = _entry(asked, versions, patient, now)
     kept = {**common, **own, "keys": list(dict.fromkeys([*common["keys"], *own["keys"]])), "_id": id, "updated": now}
+    if of.labels:
+        kept |= {"labels": list(of.labels), "deposited": _START + timedelta(milliseconds=of.deposited)}
     return Stored("AuditEvent", id, 1, now, json.dumps(resource), "POST", origin="server", entry=kept)
 
 

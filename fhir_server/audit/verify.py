@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 
 from fhir_server.audit.follow import TYPE, made_of, read, sealed
 from fhir_server.fhir.dates import instant
-from fhir_server.storage.ledger import NOTHING_BEFORE, Key, Ledger, Page
+from fhir_server.storage.ledger import MAC_BYTES, NOTHING_BEFORE, Key, Ledger, Page
 
 #: So many AuditEvents are looked up at a time.
 BATCH = 500
@@ -106,16 +106,13 @@ class _Walk:
         elif page.first < self._expected:
             yield f"{_places(self._chain, page.first, page.last)}: put in a place that is taken."
             return
-        if (
-            not page.records
-            or len(page.records) != len(page.macs)
-            or any(len(mac) != len(NOTHING_BEFORE) for mac in page.macs)
-        ):
+        size = max(len(page.records), len(page.macs), 1)
+        if not len(page.records) == len(page.macs) == size or any(len(mac) != MAC_BYTES for mac in page.macs):
             yield (
-                f"{_places(self._chain, page.first, page.first + max(len(page.records), len(page.macs), 1) - 1)}: "
+                f"{_places(self._chain, page.first, page.first + size - 1)}: "
                 f"changed; {len(page.records)} records stand there with the MACs of {len(page.macs)}."
             )
-            self._before, self._expected = None, page.first + max(len(page.records), len(page.macs), 1)
+            self._before, self._expected = None, page.first + size
             return
         good = []
         for number, (line, mac) in enumerate(zip(page.records, page.macs, strict=True), page.first):

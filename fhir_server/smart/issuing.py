@@ -59,11 +59,12 @@ class Issuer:
         family = None
         if on.refreshes:
             family, more["refresh_token"] = self.families.start(on, code=code.id)
-        try:
-            answer = self._answer(on, on.scope, family=family, code=code.id)
-        except NotIssued:
+        answer, stands = self._answer(on, on.scope, family=family, code=code.id)
+        if not stands:
             self.families.end(code=code.id)
-            raise InvalidGrantError("What the code stands for has ended.") from None
+        # A second use that came meanwhile has ended what this one made; the first is answered as the first.
+        if answer is None or (not stands and self.codes.is_good(code.id)):
+            raise InvalidGrantError("What the code stands for has ended.")
         if "openid" in on.words:
             more["id_token"] = self.identity.id_token(on, answer["access_token"])
         return answer | more
@@ -92,12 +93,12 @@ class Issuer:
             raise InvalidGrantError("The refresh token is not known, or has expired.")
         try:
             following = self.families.rotate(family, token)
-            answer = self._answer(on, scope, family=family.id, code=family.code)
         except Reused:
             self.reused(family)
             raise InvalidGrantError("The refresh token is not known, or has expired.") from None
-        except NotIssued:
-            raise InvalidGrantError("The refresh token is not known, or has expired.") from None
+        answer, stands = self._answer(on, scope, family=family.id, code=family.code)
+        if answer is None or not stands:
+            raise InvalidGrantError("The refresh token is not known, or has expired.")
         self.grants.use(grant.id)
         return answer | {"refresh_token": following}
 
@@ -129,30 +130,36 @@ class Issuer:
             refused=True,
         )
 
-    def _answer(self, on: Grounds, scope: str, *, family: str | None, code: str | None) -> dict[str, Any]:
-        """The answer but for its refresh token.  Raises NotIssued."""
+    def _answer(
+        self, on: Grounds, scope: str, *, family: str | None, code: str | None
+    ) -> tuple[dict[str, Any] | None, bool]:
+        """The answer but for its refresh token, if there is one, and whether its token is good for anything."""
         now = self.clock()
         lifetime = LIFETIMES[on.actor["kind"]] if on.actor.get("mode", "normal") == "normal" else LIFETIMES["patient"]
         if on.until:
             lifetime = min(lifetime, on.until - now)
         if lifetime < SHORTEST:
-            raise NotIssued
+            return None, False
         actor = actor_of(replace(on, scope=scope))
-        token = self.tokens.issue(
-            actor,
-            scope,
-            lifetime,
-            grant=on.grant,
-            session=None if on.is_lasting else on.session,
-            audience=on.audience,
-            jkt=on.jkt,
-            family=family,
-            code=code,
-            sub=on.sub,
-            fhir_user=on.fhir_user if "fhirUser" in on.words else None,
-            context=dict(on.context),
-        )
-        self.record("token", actor=actor, patient=actor.patient, description=scope)
+        stands = True
+        try:
+            token: str | None = self.tokens.issue(
+                actor,
+                scope,
+                lifetime,
+                grant=on.grant,
+                session=None if on.is_lasting else on.session,
+                audience=on.audience,
+                jkt=on.jkt,
+                family=family,
+                code=code,
+                sub=on.sub,
+                fhir_user=on.fhir_user if "fhirUser" in on.words else None,
+                context=dict(on.context),
+            )
+        except NotIssued as ended:
+            token, stands = ended.token, False
+        self.record("token", actor=actor, patient=actor.patient, description=scope, refused=not stands)
         return {
             "access_token": token,
             "token_type": "DPoP" if on.jkt else "Bearer",
@@ -160,7 +167,7 @@ class Issuer:
             "scope": scope,
             **on.context,
             "smart_style_url": self.style,
-        }
+        }, stands
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,16 @@ class Requests:
         return changed if done.matched_count else None
 
     def take(self, request: AuthorizationRequest) -> AuthorizationRequest | None:
-        """The request, which is gone from now on: a decision is made once.  None if another was quicker."""
+        """
+        The request, which is gone from now on: a decision is made once.
+
+        None if another was quicker, or something else was chosen meanwhile than what was decided on.
+        """
+        document = _document(request)
+        chosen = {name: document[name] for name in _CHOSEN}
         with answering():
             kept = self._requests.find_one_and_delete(
-                {**self._living("pending", request.id), "session": request.session}
+                {**self._living("pending", request.id), "session": request.session, **chosen}
             )
         return _request(kept, request.id) if kept else None
 
@@ -155,6 +161,8 @@ class Requests:
         return {"_id": digest(name), "kind": kind, "expires_at": {"$gt": self._clock()}}
 
 
+#: What pages may change on the way.
+_CHOSEN = ("chosen_by", "patient", "relation", "person", "encounter", "reason", "secret")
 _FIELDS = tuple(each.name for each in fields(AuthorizationRequest))
 
 

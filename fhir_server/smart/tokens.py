@@ -60,7 +60,15 @@ def _own(kind: str, fhir_user: str | None) -> tuple[Scope, ...]:
 
 
 class NotIssued(Exception):
-    """What the token was to be issued on has ended meanwhile: the client, the grant, the session or the code."""
+    """
+    What the token was to be issued on has ended meanwhile: the client, the grant, the session or the code.
+
+    token: as it was made, and good for nothing; None where it was not made at all.
+    """
+
+    def __init__(self, token: str | None = None):
+        super().__init__()
+        self.token = token
 
 
 class Tokens:
@@ -136,7 +144,7 @@ class Tokens:
             self._tokens.insert_one(kept)
         if not self._stands(kept):
             self.end(_id=kept["_id"])
-            raise NotIssued
+            raise NotIssued(token)
         return token
 
     def find(self, token: object) -> dict[str, Any] | None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, TypeRegistry
+from bson.decimal128 import DecimalEncoder
 from pymongo import DeleteOne, InsertOne, MongoClient, ReplaceOne, UpdateOne, WriteConcern, errors
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -54,8 +55,11 @@ _BSON_OBJECT_TOO_LARGE = 10334
 _WRITE_CONFLICT = 112
 _SERVED = {"version": 1, "updated": 1, "body": 1, "owner": 1, "others": 1, "labels": 1, "depositor": 1, "deposited": 1}
 _MAJORITY = WriteConcern("majority", j=True)
-#: To decode documents that hold no numbers of an index entry with: a registry of types is asked about each value.
-SERVED_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+#: For documents that are read without the numbers of their index entry: a registry that decodes is asked about each
+#: value, which takes longer than all else.  What is asked may hold decimals.
+SERVED_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True, type_registry=TypeRegistry([DecimalEncoder()])
+)
 
 
 class Retry(Exception):

@@ -112,9 +112,12 @@ def blueprint(
     def _decided(name: str) -> tuple[AuthorizationRequest, Session]:
         """The request that a form of this page, in this session, decides on.  Raises AuthorizationError."""
         session = sessions.find(cookie.read(request))
-        if session is None or not forms.sent_by(request, sessions, session, purpose=_purpose(name), base_url=base_url):
+        if session is None or not forms.from_here(request, base_url):
             raise AuthorizationError("form", 403)
-        return authorization.find(name, session), session
+        asked = authorization.find(name, session)
+        if not forms.sent_by(request, sessions, session, purpose=_purpose(asked), base_url=base_url):
+            raise AuthorizationError("form", 403)
+        return asked, session
 
     def _page(
         asked: AuthorizationRequest,
@@ -130,7 +133,7 @@ def blueprint(
             offer,
             language=spoken,
             request_id=asked.id,
-            form=sessions.form_token(session, _purpose(asked.id)),
+            form=sessions.form_token(session, _purpose(asked)),
             redirect_uri=asked.redirect_uri,
             now=clock(),
             ticked=ticked,
@@ -191,8 +194,9 @@ def host_of(uri: str) -> str:
     return parts.netloc.rpartition("@")[2] if parts.scheme in ("http", "https") else f"{parts.scheme}:"
 
 
-def _purpose(name: str) -> str:
-    return f"consent {name}"
+def _purpose(asked: AuthorizationRequest) -> str:
+    """What the form is for: this request, and the record that the page showed, which another tab may have changed."""
+    return f"consent {asked.id} {asked.patient} {asked.encounter} {asked.mode} {asked.secret}"
 
 
 def _preset(tick: str | None) -> Callable[[lines.Row], bool]:

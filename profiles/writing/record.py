@@ -175,13 +175,15 @@ PROFILES = [
             rule("category:kind.coding.system", card="1..", fixedUri=_KIND),
             rule(
                 "category:kind.coding.code",
-                "access, administrator, caregiver, space, BTG, ETREAT or MASKED",
+                "access, administrator, caregiver, space, BTG, ETREAT, MASKED or new-documents",
                 card="1..",
                 constraints=(
                     invariant(
                         "consent-3",
-                        "The kind of a choice is access, administrator, caregiver, space, BTG, ETREAT or MASKED",
-                        "$this in ('access' | 'administrator' | 'caregiver' | 'space' | 'BTG' | 'ETREAT' | 'MASKED')",
+                        "The kind of a choice is access, administrator, caregiver, space, BTG, ETREAT, MASKED "
+                        "or new-documents",
+                        "$this in ('access' | 'administrator' | 'caregiver' | 'space' | 'BTG' | 'ETREAT' | 'MASKED' "
+                        "| 'new-documents')",
                     ),
                 ),
             ),

@@ -5,6 +5,7 @@ CSP R1111-46; seed_data/tables/consents.csv
 
 from __future__ import annotations
 
+import argparse
 import csv
 import secrets
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ import pytest
 from pymongo import MongoClient
 
 from fhir_server.app import now
-from fhir_server.cli import load
+from fhir_server.cli import load, token
 from fhir_server.config import Settings
 from fhir_server.fhir import json
+from fhir_server.fhir.outcome import BadRequest
 from tests.calls import BASE, Caller, Served, ids, serve
 
 SEED = Path(__file__).parents[2] / "seed_data"
@@ -128,3 +130,35 @@ def test_the_holder_changes_what_she_entered_and_not_what_was_deposited(demo: Se
         assert answer.status_code == (200 if entered and not shut else 403), resource["id"]
         found.add(entered)
     assert found == {True, False}
+
+
+def told(demo: Served, uri: str, capsys: pytest.CaptureFixture[str], **arguments: Any) -> Caller:
+    """Who holds the token that the command line prints."""
+    given = {"scope": "user/*.rs", "patient": None, "mode": "normal", "reason": None, "ttl": 600, "data_dir": None}
+    settings = Settings(mongodb_uri=uri, mongodb_database=demo.name)
+    token.run(argparse.Namespace(**{**given, **arguments}), settings)
+    return Caller(demo.app, capsys.readouterr().out.strip())
+
+
+def test_a_token_of_the_command_line_says_in_what_role(
+    demo: Served, mongodb_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A6, A11: role, structure, profession and the right to regulate are the directory's to say"""
+    caller = told(demo, mongodb_uri, capsys, practitioner="helene-lemoine")
+    everybody = {f"Patient/{id}" for id in permitted("helene-lemoine", "Organization/msp-tilleuls")}
+    assert set(ids(caller.get("Patient?_count=100"))) == everybody
+    for patient, status in (("martine-dubreuil", 200), ("ange-paoletti", 404)):  # who opposes Centre 15
+        emergency = {"practitioner": "karim-benali", "patient": patient, "mode": "centre_15", "reason": "inconscient"}
+        regulator = told(demo, mongodb_uri, capsys, **emergency)
+        assert regulator("GET", f"Patient/{patient}").status_code == status
+        assert regulator("GET", "Patient/denise-aubry").status_code == 404
+    with pytest.raises(BadRequest, match="does not regulate"):
+        told(
+            demo,
+            mongodb_uri,
+            capsys,
+            practitioner="helene-lemoine",
+            patient="denise-aubry",
+            mode="centre_15",
+            reason="x",
+        )

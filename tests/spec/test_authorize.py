@@ -294,6 +294,18 @@ def test_what_was_chosen_on_the_pages_cannot_be_another_s(launches: Launching) -
     assert authorization.step(chosen, launch.session) == "consent"
 
 
+def test_what_is_decided_on_is_what_was_shown(launches: Launching) -> None:
+    """smart-security 5.2, O16: in another tab another record was chosen since; nothing is granted in either"""
+    own, child = launches.patient(), launches.patient()
+    launch = launches.launch(launches.register(), launches.sign_in(launches.person(own, child)))
+    authorization = launches.smart.authorization
+    shown = authorization.choose_patient(launch.asked(), launch.session, own)
+    authorization.choose_patient(shown, launch.session, child)
+    with launches.app.test_request_context(), pytest.raises(AuthorizationError):
+        authorization.grant(shown, launch.session, frozenset({"other-read"}))
+    assert not launches.kept.grants.of(launch.session.subject.sub)
+
+
 def test_a_choice_is_not_the_next_person_s(launches: Launching) -> None:
     """smart-security 5.2, O19: another person signs in, in the same session, after a record was chosen"""
     launch = launches.launch(launches.register(), launches.sign_in(launches.person("own-2", "child-2")))

@@ -124,8 +124,9 @@ def test_no_other_session_decides(launches: Launching) -> None:
     client = launches.register(scope=ASKED)
     path, form = person.consent(launches.launch(client, person.session))
     others_path, others = other.consent(launches.launch(client, other.session))
-    assert other.post(path, form.sent()).status_code == 403
-    assert other.post(path, others.sent()).status_code == 403
+    # For that session there is no such request.
+    assert other.post(path, form.sent()).status_code == 400
+    assert other.post(path, others.sent()).status_code == 400
     assert person.post(path, others.sent()).status_code == 403
     # The token of one request of a session is none for its next.
     second_path, _ = person.consent(launches.launch(client, person.session))

@@ -52,3 +52,9 @@ def test_the_logo_of_the_brand_is_a_drawing(served: Served) -> None:
     assert answer.content_type == "image/svg+xml"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_server_that_is_no_demonstration_has_no_demonstration(served: Served) -> None:
+    """Logins and passwords of invented people are for the demonstration alone"""
+    for path in ("/demo/app/", "/demo/software/", "/demo/settings.json", "/demo/smart.js"):
+        assert served.app.test_client().get(path).status_code == 404

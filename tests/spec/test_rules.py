@@ -277,8 +277,11 @@ def test_what_is_masked_is_hidden_on_every_way_out(record: Record) -> None:
               "subject": {"reference": f"Patient/{record.id}"}}  # fmt: skip
     record.operator.create(listed)
     caller = reader.caller()
-    for reference in (kept, binary):
-        assert "read" in everywhere(caller, record.id, reference)
+    before = set(everywhere(caller, record.id, kept))
+    assert before >= {"read", "vread", "history", "meta", "by id", "by patient", "with all", "type history", "system",
+                      "system history", "compartment", "include", "revinclude", "everything", "batch", "total", "has",
+                      "list"}  # fmt: skip
+    assert {"read", "with all", "history", "total"} <= set(everywhere(caller, record.id, binary))
     assert record.holder("PATCH", kept, masking("MASQUE_PS"), Content_Type=JSON_PATCH).status_code == 200
     assert everywhere(caller, record.id, kept) == []
     assert caller("GET", f"{kept}/_history/2").status_code == 404
@@ -331,6 +334,7 @@ def test_the_depositor_patches_metadata_and_nothing_else(record: Record) -> None
         assert caller("PATCH", kept, change, Content_Type=JSON_PATCH).status_code == status, change
         assert other("PATCH", kept, change, Content_Type=JSON_PATCH).status_code == 404
     assert caller("PUT", kept, caller.get(kept)).status_code == 405
+    assert caller("DELETE", kept).status_code == 405
 
 
 def test_a_deposit_stays_in_its_record(record: Record) -> None:
@@ -651,3 +655,18 @@ def test_a_reference_tells_nothing_of_what_is_hidden(record: Record) -> None:
         assert f"title of {masked}" in record.holder("GET", path).text
     assert masked in caller("GET", kept).text
     assert "Durand" in caller("GET", kept).text
+
+
+def test_the_record_of_accesses_tells_nothing_of_what_is_hidden(record: Record) -> None:
+    """A17, with the limits of A2 and A4: an access to what is to be announced first stands apart, and is told later"""
+    caller = record.doctor.caller()
+    hidden, shown = (caller.create(document(record.id, *labels)) for labels in (("INVISIBLE_PATIENT",), ()))
+    assert len(ids(caller.get(f"DocumentReference?patient={record.id}"))) == 2
+    told = record.holder("GET", "AuditEvent?_count=100").text
+    assert shown in told
+    assert hidden not in told
+    assert record.holder("GET", f"AuditEvent?entity={hidden}&_summary=count").json["total"] == 0
+    assert hidden in record.operator("GET", f"AuditEvent?entity={hidden}").text
+    month = now() - timedelta(days=32)
+    record.served.database["AuditEvent"].update_many({"owner": record.id}, {"$set": {"deposited": month}})
+    assert hidden in record.holder("GET", "AuditEvent?_count=100").text

@@ -183,7 +183,7 @@ def test_twenty_at_once_get_one_token_at_most(launches: Launching) -> None:
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: launch.redeem(code), range(20)))
     good = [answer for answer in answers if answer.status_code == 200]
-    assert len(good) <= 1
+    assert len(good) == 1
     assert {answer.status_code for answer in answers} <= {200, 400}
     for answer in good:
         assert launches.caller(answer.json["access_token"])("GET", "Patient").status_code == 401
@@ -191,15 +191,16 @@ def test_twenty_at_once_get_one_token_at_most(launches: Launching) -> None:
     assert not launches.database["_tokens"].find_one({"client_id": launch.client.client_id, "status": "live"})
 
 
-def test_a_code_that_comes_again_while_its_token_is_made_gives_none(launches: Launching) -> None:
+def test_a_code_that_comes_again_while_its_token_is_made_gives_a_dead_one(launches: Launching) -> None:
     """RFC 6749 s. 4.1.2: the interleaving that a race hits once in a thousand, made to happen"""
     launch = begun(launches)
     code = launch.code()
     codes: Codes = launches.kept.codes
     claimed = codes.claim(code, launch.client.client_id)
     assert claimed and codes.replay(code, launch.client.client_id)
-    with launches.app.test_request_context(), pytest.raises(InvalidGrantError):
-        launches.smart.oauth.issuer.first(claimed, None)
+    with launches.app.test_request_context():
+        answer = launches.smart.oauth.issuer.first(claimed, None)
+    assert launches.caller(answer["access_token"])("GET", "Patient").status_code == 401
 
 
 def test_a_grant_that_ends_while_its_token_is_made_gives_none(launches: Launching) -> None:

@@ -324,3 +324,26 @@ def test_each_rule_says_what_it_is_for() -> None:
     for rule in {*READING, *DEPOSITING, *UPDATING, *PATCHING, *DELETING}:
         assert rule.number[1:].isdigit()
         assert (rule.ask.__doc__ or "").strip().rstrip('"')
+
+
+def test_fewer_scopes_never_reach_more() -> None:
+    """Scope monotonicity: a scope less takes away, and never adds"""
+    words = {
+        "patient": ("patient/*.rs", f"patient/DocumentReference.cruds?category={CLASSES}|10", "patient/Observation.r"),
+        "professional": ("user/*.rs", f"user/DocumentReference.cruds?category={CLASSES}|10", "user/Binary.r"),
+        "backend": ("system/*.rs", f"system/DocumentReference.cruds?category={CLASSES}|10", "system/Consent.r"),
+    }
+    known = Known((SAID["permit for the person"],))
+    found = [kept(what, labelled, by) for what in WHAT for labelled in LABELLED for by in DEPOSITED_BY]
+    types = [WHAT[what][0]["resourceType"] for what in WHAT for _ in LABELLED for _ in DEPOSITED_BY]
+
+    def reached(actor: Actor, scopes: tuple[str, ...], interaction: str) -> set[int]:
+        holding = replace(actor, scopes=parse(" ".join(scopes)))
+        wheres = {type: decided(holding, known, interaction, type) for type in set(types)}
+        each = zip(range(len(found)), types, found, strict=True)
+        return {n for n, type, one in each if (where := wheres[type]) is not None and matches(where, one)}
+
+    for actor in WHO.values():
+        for number, interaction in itertools.product((1, 2), ("read", "patch")):
+            for fewer in itertools.combinations(words[actor.kind], number):
+                assert reached(actor, fewer, interaction) <= reached(actor, words[actor.kind], interaction)

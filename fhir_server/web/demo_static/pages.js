@@ -1,4 +1,4 @@
-/** What the demonstration pages share: words in two languages, elements, names and dates.  Data becomes text, never markup. */
+/** What the demonstration's pages share: words, elements, names and dates.  Data becomes text, never markup. */
 
 import { journal } from "./smart.js";
 
@@ -27,10 +27,13 @@ export function translate() {
   document.documentElement.lang = language;
   document.title = words.title;
   for (const place of document.querySelectorAll("[data-say]")) place.textContent = words[place.dataset.say];
-  for (const place of document.querySelectorAll("[data-label]")) place.setAttribute("aria-label", words[place.dataset.label]);
+  for (const place of document.querySelectorAll("[data-label]"))
+    place.setAttribute("aria-label", words[place.dataset.label]);
   const current = (code) => (code === language ? { "aria-current": "true" } : {});
   at("languages").replaceChildren(
-    ...Object.entries(LANGUAGES).map(([code, name]) => element("a", { href: `?lang=${code}`, lang: code, ...current(code) }, name)),
+    ...Object.entries(LANGUAGES).map(([code, name]) =>
+      element("a", { href: `?lang=${code}`, lang: code, ...current(code) }, name),
+    ),
   );
   document.body.hidden = false;
 }
@@ -55,7 +58,15 @@ export function tell() {
   at("journal").parentElement.hidden = !journal().length;
   at("journal").replaceChildren(
     ...journal().map(({ method, path, status }) =>
-      element("li", {}, element("b", {}, method), " ", element("code", {}, path), " ", element("span", { class: status < 400 || status === "→" ? "good" : "bad" }, String(status))),
+      element(
+        "li",
+        {},
+        element("b", {}, method),
+        " ",
+        element("code", {}, path),
+        " ",
+        element("span", { class: status < 400 || status === "→" ? "good" : "bad" }, String(status)),
+      ),
     ),
   );
 }
@@ -64,7 +75,9 @@ export function tell() {
 
 /** A FHIR date as a person writes it; a time is told as it is in France, where things happen. */
 export const date = (text, style = { day: "numeric", month: "long", year: "numeric" }) =>
-  new Intl.DateTimeFormat(language, { ...style, timeZone: text.length > 10 ? "Europe/Paris" : "UTC" }).format(new Date(text));
+  new Intl.DateTimeFormat(language, { ...style, timeZone: text.length > 10 ? "Europe/Paris" : "UTC" }).format(
+    new Date(text),
+  );
 
 export const number = (value) => value.toLocaleString(language, { maximumFractionDigits: 2 });
 
@@ -74,13 +87,19 @@ export function nameOf({ name = [] }) {
 }
 
 export function age(birthDate) {
-  const months = (new Date().getFullYear() - Number(birthDate.slice(0, 4))) * 12 + new Date().getMonth() + 1 - Number(birthDate.slice(5, 7));
+  const months =
+    (new Date().getFullYear() - Number(birthDate.slice(0, 4))) * 12 +
+    new Date().getMonth() +
+    1 -
+    Number(birthDate.slice(5, 7));
   const whole = Math.floor((months - (new Date().getDate() < Number(birthDate.slice(8, 10)) ? 1 : 0)) / 12);
   return new Intl.NumberFormat(language, { style: "unit", unit: "year", unitDisplay: "long" }).format(whole);
 }
 
 /** The resources of a searchset that were found, without what only explains it. */
-export const found = ({ entry = [] }) => entry.filter(({ search }) => search?.mode !== "outcome").map(({ resource }) => resource);
+export const found = ({ entry = [] }) =>
+  entry.filter(({ search }) => search?.mode !== "outcome").map(({ resource }) => resource);
 
 /** What a code is called. */
-export const called = (concept) => concept?.text ?? concept?.coding?.find(({ display }) => display)?.display ?? concept?.coding?.[0]?.code ?? "";
+export const called = (concept) =>
+  concept?.text ?? concept?.coding?.find(({ display }) => display)?.display ?? concept?.coding?.[0]?.code ?? "";

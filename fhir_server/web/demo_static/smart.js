@@ -2,7 +2,7 @@
  * SMART App Launch 2.2, the app's side of it, without a library: discovery, authorization with PKCE, token, refresh,
  * revocation.  It is short to be read.  https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html
  *
- * What a launch needs until it is over, and the tokens after it, stand in the sessionStorage of this tab: they end with it.
+ * What a launch needs until it is over, and the tokens after it, stand in this tab's sessionStorage, and end with it.
  */
 
 const KEY = `smart${new URL(".", location).pathname}`;
@@ -10,7 +10,10 @@ const kept = () => JSON.parse(sessionStorage.getItem(KEY) ?? "null");
 const keep = (value) => sessionStorage.setItem(KEY, JSON.stringify(value));
 
 const base64url = (bytes) =>
-  btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  btoa(String.fromCharCode(...new Uint8Array(bytes)))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 
 /** The server said no.  `code` is its word for why: an OAuth error, or the status of an HTTP answer. */
@@ -44,7 +47,7 @@ export async function authorize({ iss, clientId, scope, redirectUri, launch, lan
   location.assign(`${server.authorization_endpoint}?${parameters}`);
 }
 
-/** Step 2.  The browser is back: check that the answer is ours, and change the code into tokens.  False: nothing came. */
+/** Step 2.  The browser is back: check that the answer is ours, change the code into tokens.  False: nothing came. */
 export async function arrive() {
   const answer = new URLSearchParams(location.search);
   if (!answer.has("code") && !answer.has("error")) return false;
@@ -55,13 +58,23 @@ export async function arrive() {
   if (answer.has("error")) throw new Refused(answer.get("error"), answer.get("error_description"));
   keep({ server, ...launch }); // what came was for this launch, and for once
   const code = answer.get("code");
-  const tokens = await token({ grant_type: "authorization_code", code, redirect_uri: redirectUri, code_verifier: verifier });
-  if (tokens.id_token && claims(tokens).nonce !== nonce) throw new Refused("nonce");
-  return true;
+  const tokens = await token({
+    grant_type: "authorization_code",
+    code,
+    redirect_uri: redirectUri,
+    code_verifier: verifier,
+  });
+  if (!tokens.id_token || claims(tokens).nonce === nonce) return true;
+  await leave();
+  throw new Refused("nonce");
 }
 
-/** Step 3, when the access token is at its end: another, for the refresh token. */
-export const refresh = () => token({ grant_type: "refresh_token", refresh_token: kept().refresh_token });
+let renewing = null;
+/** Step 3, at the end of the access token: another, for the refresh token.  That is good once: one call at a time. */
+export const refresh = () =>
+  (renewing ??= token({ grant_type: "refresh_token", refresh_token: kept().refresh_token }).finally(() => {
+    renewing = null;
+  }));
 
 /** Step 4.  Nothing that was granted to this session works any longer, here or at the server.  RFC 7009 */
 export async function leave() {
@@ -74,9 +87,13 @@ export async function leave() {
 /** The token response of this tab, with `until` in milliseconds; null if there is none. */
 export const session = () => (kept()?.access_token ? kept() : null);
 
-/** Who is signed in, as the id_token says.  It came from the token endpoint itself: OpenID Connect Core s. 3.1.3.7, 6 */
+/** What the id_token says.  It came from the token endpoint itself: OpenID Connect Core s. 3.1.3.7, 6 */
 export const claims = ({ id_token }) =>
-  JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(id_token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0))));
+  JSON.parse(
+    new TextDecoder().decode(
+      Uint8Array.from(atob(id_token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0)),
+    ),
+  );
 
 /** What the FHIR API answers to a read or a search: `fhir("Observation", { code: "…" })`. */
 export async function fhir(path, parameters = {}) {
@@ -106,7 +123,7 @@ async function token(parameters) {
   return kept();
 }
 
-// --- what was said, for who wants to see how a launch goes ------------------------------------------------------------
+// --- what was said, for who wants to see how a launch goes ----------------------------------------------------------
 
 export const journal = () => JSON.parse(sessionStorage.getItem(`${KEY}journal`) ?? "[]");
 

@@ -1,10 +1,38 @@
 /** The demonstration app of the catalogue: a person's measures and appointments.  What is SMART in it is `smart.js`. */
 
 import { arrive, authorize, fhir, leave, refresh, session } from "../smart.js";
-import { age, at, called, date, element, fail, found, language, nameOf, number, say, settings, show, tell, translate, words } from "../pages.js";
+import {
+  age,
+  at,
+  called,
+  date,
+  element,
+  fail,
+  found,
+  language,
+  nameOf,
+  number,
+  say,
+  settings,
+  show,
+  tell,
+  translate,
+  words,
+} from "../pages.js";
 
 /** LOINC codes of the measures, in the order of the page. */
-const MEASURES = ["85354-9", "8867-4", "29463-7", "2345-7", "4548-4", "8310-5", "2708-6", "41950-7", "8302-2", "9843-4"];
+const MEASURES = [
+  "85354-9",
+  "8867-4",
+  "29463-7",
+  "2345-7",
+  "4548-4",
+  "8310-5",
+  "2708-6",
+  "41950-7",
+  "8302-2",
+  "9843-4",
+];
 const COMING = "proposed,pending,booked,arrived,checked-in,waitlist";
 const here = new URL("./", location.href).href;
 
@@ -12,7 +40,13 @@ async function start() {
   const { iss, people, outbox, catalogue } = settings;
   at("people").replaceChildren(
     ...people.map(({ display, login, password }) =>
-      element("tr", {}, element("th", { scope: "row" }, display), element("td", {}, element("code", {}, login)), element("td", {}, element("code", {}, password))),
+      element(
+        "tr",
+        {},
+        element("th", { scope: "row" }, display),
+        element("td", {}, element("code", {}, login)),
+        element("td", {}, element("code", {}, password)),
+      ),
     ),
   );
   at("outbox").href = outbox;
@@ -31,21 +65,43 @@ async function open() {
   if (launched && smart_style_url) await wear(smart_style_url);
   const [person, measures, appointments] = await Promise.all([
     part(() => fhir(`Patient/${patient}`)),
-    part(() => Promise.all(MEASURES.map((code) => fhir("Observation", { patient, code: `http://loinc.org|${code}`, _sort: "-date", _count: 24 })))),
-    part(() => fhir("Appointment", { patient, date: `ge${new Date().toISOString().slice(0, 10)}`, status: COMING, _sort: "date", _count: 6 })),
+    part(() =>
+      Promise.all(
+        MEASURES.map((code) =>
+          fhir("Observation", { patient, code: `http://loinc.org|${code}`, _sort: "-date", _count: 24 }),
+        ),
+      ),
+    ),
+    part(() =>
+      fhir("Appointment", {
+        patient,
+        date: `ge${new Date().toISOString().slice(0, 10)}`,
+        status: COMING,
+        _sort: "date",
+        _count: 6,
+      }),
+    ),
   ]);
   // Software that launches an app may show who the patient is itself; then the app does not say it again.
   at("banner").classList.toggle("quiet", need_patient_banner === false);
   at("name").textContent = person ? nameOf(person) : words.someone;
-  at("identity").textContent = person?.birthDate ? say("born", { date: date(person.birthDate), age: age(person.birthDate) }) : "";
-  list("measures", measures?.map(found).filter(({ length }) => length).map(measure));
+  at("identity").textContent = person?.birthDate
+    ? say("born", { date: date(person.birthDate), age: age(person.birthDate) })
+    : "";
+  list(
+    "measures",
+    measures
+      ?.map(found)
+      .filter(({ length }) => length)
+      .map(measure),
+  );
   list("appointments", appointments && found(appointments).map(appointment));
   access();
   show("record");
   tell();
 }
 
-/** What of the record was shared: null for what was not, and the page says so.  The person chooses it section by section. */
+/** A part of the record; null if the person did not share it, and the page says so. */
 async function part(read) {
   try {
     return await read();
@@ -66,19 +122,24 @@ function measure(observations) {
   const name = words.measure[latest.code.coding[0].code] ?? called(latest.code);
   const series = values(latest).map((_, place) => observations.map((one) => values(one)[place]?.value).reverse());
   const unit = words.unit[values(latest)[0].code] ?? values(latest)[0].unit;
-  const shown = values(latest).map(({ value }) => number(value)).join(" / ");
+  const shown = values(latest)
+    .map(({ value }) => number(value))
+    .join(" / ");
   return element(
     "li",
     { class: "card" },
     element("h3", {}, name),
     element("p", { class: "value" }, shown, " ", element("small", {}, unit)),
-    observations.length > 1 ? curve(series, say("curve", { n: observations.length, from: date(observations.at(-1).effectiveDateTime) })) : null,
+    observations.length > 1
+      ? curve(series, say("curve", { n: observations.length, from: date(observations.at(-1).effectiveDateTime) }))
+      : null,
     element("p", { class: "hint" }, date(latest.effectiveDateTime)),
   );
 }
 
 /** The quantities of a measure: its own, or those of its components. */
-const values = ({ valueQuantity, component = [] }) => (valueQuantity ? [valueQuantity] : component.map((one) => one.valueQuantity).filter(Boolean));
+const values = ({ valueQuantity, component = [] }) =>
+  valueQuantity ? [valueQuantity] : component.map((one) => one.valueQuantity).filter(Boolean);
 
 /** A curve for each series, oldest first, on one scale. */
 function curve(series, label) {
@@ -101,7 +162,9 @@ function curve(series, label) {
 
 function appointment({ start, description, reasonCode, serviceType, participant = [] }) {
   const what = description ?? called(reasonCode?.[0]) ?? called(serviceType?.[0]);
-  const who = participant.map(({ actor }) => actor).filter((actor) => actor && !actor.reference?.startsWith("Patient/"));
+  const who = participant
+    .map(({ actor }) => actor)
+    .filter((actor) => actor && !actor.reference?.startsWith("Patient/"));
   return element(
     "li",
     { class: "card" },
@@ -111,7 +174,20 @@ function appointment({ start, description, reasonCode, serviceType, participant 
       element("span", { class: "day" }, date(start, { day: "numeric" })),
       element("span", {}, date(start, { month: "short", year: "numeric" })),
     ),
-    element("div", {}, element("h3", {}, what), element("p", {}, date(start, { weekday: "long", hour: "2-digit", minute: "2-digit" })), element("p", { class: "hint" }, who.map(({ display }) => display).filter(Boolean).join(" · "))),
+    element(
+      "div",
+      {},
+      element("h3", {}, what),
+      element("p", {}, date(start, { weekday: "long", hour: "2-digit", minute: "2-digit" })),
+      element(
+        "p",
+        { class: "hint" },
+        who
+          .map(({ display }) => display)
+          .filter(Boolean)
+          .join(" · "),
+      ),
+    ),
   );
 }
 
@@ -127,7 +203,7 @@ function access() {
   at("manage").href = server.management_endpoint ?? "";
 }
 
-/** The colours of the software that the app is shown in.  SMART App Launch 2.2: scopes-and-launch-context.html#styling */
+/** The colours of where the app is opened.  SMART App Launch 2.2: scopes-and-launch-context.html#styling */
 async function wear(url) {
   const style = await (await fetch(url)).json();
   if (style.color_highlight) document.documentElement.style.setProperty("--accent", style.color_highlight);
@@ -142,7 +218,10 @@ at("refresh").onclick = () =>
     })
     .catch(fail);
 
-at("leave").onclick = () => leave().then(() => location.replace(here)).catch(fail);
+at("leave").onclick = () =>
+  leave()
+    .then(() => location.replace(here))
+    .catch(fail);
 
 translate();
 try {

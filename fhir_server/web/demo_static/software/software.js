@@ -5,28 +5,64 @@
  */
 
 import { arrive, authorize, claims, fhir, leave, post, session } from "../smart.js";
-import { age, at, called, date, element, fail, found, language, nameOf, say, settings, show, tell, translate, words } from "../pages.js";
+import {
+  age,
+  at,
+  called,
+  date,
+  element,
+  fail,
+  found,
+  language,
+  nameOf,
+  say,
+  settings,
+  show,
+  tell,
+  translate,
+  words,
+} from "../pages.js";
 
 const INS = /^urn:oid:1\.2\.250\.1\.213\.1\.4\.(8|10|11|12)$/;
 /** The sections of the medical profile: in which order, and what of each resource is shown. */
 const PROFILE = {
   AllergyIntolerance: ["-date", ({ code, criticality }) => [called(code), words[`criticality_${criticality}`]]],
   Condition: ["-onset-date", ({ code, onsetDateTime }) => [called(code), onsetDateTime?.slice(0, 4)]],
-  MedicationStatement: ["-effective", ({ medicationCodeableConcept, dosage }) => [called(medicationCodeableConcept), dosage?.[0]?.text]],
-  Immunization: ["-date", ({ vaccineCode, occurrenceDateTime }) => [called(vaccineCode), occurrenceDateTime?.slice(0, 4)]],
+  MedicationStatement: [
+    "-effective",
+    ({ medicationCodeableConcept, dosage }) => [called(medicationCodeableConcept), dosage?.[0]?.text],
+  ],
+  Immunization: [
+    "-date",
+    ({ vaccineCode, occurrenceDateTime }) => [called(vaccineCode), occurrenceDateTime?.slice(0, 4)],
+  ],
 };
 const here = new URL("./", location.href).href;
-const mode = () => ["bris_de_glace", "centre_15"].find((name) => session().scope.split(" ").includes(`__${name}`)) ?? "normal";
+const mode = () =>
+  ["bris_de_glace", "centre_15"].find((name) => session().scope.split(" ").includes(`__${name}`)) ?? "normal";
 
 function start() {
   const { iss, software, professionals } = settings;
   at("people").replaceChildren(
     ...professionals.map(({ display, login, password }) =>
-      element("tr", {}, element("th", { scope: "row" }, display), element("td", {}, element("code", {}, login)), element("td", {}, element("code", {}, password))),
+      element(
+        "tr",
+        {},
+        element("th", { scope: "row" }, display),
+        element("td", {}, element("code", {}, login)),
+        element("td", {}, element("code", {}, password)),
+      ),
     ),
   );
   for (const button of document.querySelectorAll("[data-mode]")) {
-    button.onclick = () => authorize({ iss, clientId: software.client_id, scope: software.scope[button.dataset.mode], redirectUri: here, language }).catch(fail);
+    button.onclick = () =>
+      authorize({
+        iss,
+        clientId: software.client_id,
+        scope: software.scope[button.dataset.mode],
+        redirectUri: here,
+        language,
+      }).catch(fail);
   }
   show("start");
 }
@@ -40,7 +76,9 @@ async function open() {
     part(() => fhir(`Patient/${patient}`)),
     part(() => fhir("DocumentReference", { patient, _sort: "-date", _count: 40 }).then(found)),
     part(() => fhir("Encounter", { patient, _sort: "-date", _count: 20 }).then(found)),
-    ...Object.entries(PROFILE).map(([type, [_sort]]) => part(() => fhir(type, { patient, _sort, _count: 40 }).then(found))),
+    ...Object.entries(PROFILE).map(([type, [_sort]]) =>
+      part(() => fhir(type, { patient, _sort, _count: 40 }).then(found)),
+    ),
   ]);
   banner(person);
   note("documents", documents);
@@ -49,7 +87,7 @@ async function open() {
   choose(encounters ?? []);
   show("record");
   tell();
-  part(who);
+  part(who).catch(console.warn);
 }
 
 /** What may be read of the record; null for what may not. */
@@ -70,21 +108,30 @@ function banner(person) {
   at("name").textContent = birth ? `${birth.family?.toUpperCase() ?? ""} ${birth.given?.[0] ?? ""}` : words.someone;
   at("used").textContent = used && used !== birth.family ? say("used_name", { name: used.toUpperCase() }) : "";
   at("identity").textContent = person
-    ? say("born", { gender: words[`gender_${person.gender}`] ?? "", date: date(person.birthDate), age: age(person.birthDate) })
+    ? say("born", {
+        gender: words[`gender_${person.gender}`] ?? "",
+        date: date(person.birthDate),
+        age: age(person.birthDate),
+      })
     : "";
   const ins = person?.identifier?.find(({ system }) => INS.test(system));
-  at("ins").textContent = ins ? say("ins", { value: ins.value.replace(/^(.)(..)(..)(..)(...)(...)/, "$1 $2 $3 $4 $5 $6 ") }) : "";
+  at("ins").textContent = ins
+    ? say("ins", { value: ins.value.replace(/^(.)(..)(..)(..)(...)(...)/, "$1 $2 $3 $4 $5 $6 ") })
+    : "";
   at("banner").dataset.mode = mode();
   at("mode").textContent = words[mode()];
-  at("banner").hidden = session().need_patient_banner === false; // then somebody else shows who the patient is
+  at("who").hidden = session().need_patient_banner === false; // then somebody else shows who the patient is
+  at("banner").hidden = false;
   tick();
-  setInterval(tick, 1000);
+  ticking = setInterval(tick, 1000);
 }
 
+let ticking = null;
 /** How long the access lasts.  It ends at the server; here, what was shown goes with it. */
 function tick() {
-  const seconds = Math.round(((session()?.until ?? 0) - Date.now()) / 1000);
-  if (seconds <= 0 && !session()?.refresh_token) return location.replace(here);
+  const { until, refresh_token } = session();
+  const seconds = Math.round((until - Date.now()) / 1000);
+  if (seconds <= 0 && !refresh_token) return close();
   const minutes = Math.max(0, Math.ceil(seconds / 60));
   at("left").textContent = mode() === "normal" ? "" : say("left", { minutes });
 }
@@ -102,13 +149,21 @@ function note(id, items) {
 
 function row(document) {
   const { type, description, author, custodian, securityLabel = [] } = document;
-  const masked = securityLabel.flatMap(({ coding = [] }) => coding).find(({ code }) => /^(MASQUE|INVISIBLE)_/.test(code));
+  const masked = securityLabel
+    .flatMap(({ coding = [] }) => coding)
+    .find(({ code }) => /^(MASQUE|INVISIBLE)_/.test(code));
   const by = author?.[0]?.display ?? custodian?.display ?? "";
   return element(
     "tr",
     {},
     element("td", { class: "date" }, document.date ? date(document.date, { dateStyle: "short" }) : ""),
-    element("td", {}, element("strong", {}, description ?? called(type)), element("small", {}, called(type)), masked ? element("em", {}, masked.display ?? masked.code) : null),
+    element(
+      "td",
+      {},
+      element("strong", {}, description ?? called(type)),
+      element("small", {}, called(type)),
+      masked ? element("em", {}, masked.display ?? masked.code) : null,
+    ),
     element("td", {}, by),
   );
 }
@@ -118,7 +173,11 @@ function section(type, items) {
   return [
     element("h3", {}, words[type]),
     lines.length
-      ? element("ul", {}, ...lines.map(([what, more]) => element("li", {}, what, more ? element("small", {}, more) : null)))
+      ? element(
+          "ul",
+          {},
+          ...lines.map(([what, more]) => element("li", {}, what, more ? element("small", {}, more) : null)),
+        )
       : element("p", { class: "hint" }, items ? words.nothing : words.not_allowed),
   ];
 }
@@ -128,14 +187,15 @@ function section(type, items) {
 function choose(encounters) {
   at("apps").hidden = mode() !== "normal"; // an emergency access is for who asked for it
   at("encounter-label").hidden = !encounters.length;
-  const label = ({ type, period }) => [period?.start && date(period.start), called(type?.[0])].filter(Boolean).join(" · ");
+  const label = ({ type, period }) =>
+    [period?.start && date(period.start), called(type?.[0])].filter(Boolean).join(" · ");
   at("encounter").replaceChildren(
     element("option", { value: "" }, words.no_encounter),
     ...encounters.map((one) => element("option", { value: one.id }, label(one))),
   );
 }
 
-/** A launch: the server keeps the context, the app gets its name.  SMART App Launch 2.2: app-launch.html#launch-app-ehr-launch */
+/** A launch: the server keeps the context, the app gets its name.  SMART App Launch 2.2: app-launch.html */
 at("launch").onclick = async () => {
   const tab = window.open("", "_blank"); // at the click, or the browser keeps it closed
   try {
@@ -154,7 +214,13 @@ at("launch").onclick = async () => {
   tell();
 };
 
-at("close").onclick = () => leave().then(() => location.replace(here)).catch(fail);
+async function close() {
+  clearInterval(ticking);
+  await leave().catch(console.warn); // whatever the server says, nothing is shown any longer
+  location.replace(here);
+}
+
+at("close").onclick = close;
 
 translate();
 try {
