@@ -436,3 +436,48 @@ def _differing(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple
             parting = next((n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
             found[name] = one[max(parting - 60, 0) :][:160], other[max(parting - 60, 0) :][:160]
     return found
+
+
+@pytest.mark.parametrize(
+    ("facts", "label"),
+    [({}, "INVISIBLE_PATIENT"), (REPRESENTATIVE, "INVISIBLE_REPRESENTANTS_LEGAUX"), (REPRESENTATIVE, None)],
+)
+def test_the_record_of_accesses_names_nothing_hidden(served: Served, facts: dict[str, Any], label: str | None) -> None:
+    """A15, A17: who deposited and who read what is hidden is in the record, and hidden with it; no label: in secret"""
+    id, holder = served.patient(name=[{"family": "Durand"}])
+    name = f"leaks-{secrets.token_hex(6)}"
+    holder.create(choice(id, "access", to=(f"Practitioner/{name}",)))
+    doctor: dict[str, Any] = {"kind": "professional", "practitioner": name, "profession": "10"}
+    own = served.caller(USER, **doctor, secret=label is None)
+    headers = {"Content_Type": "text/plain", "X_Security_Context": f"Patient/{id}"}
+    content = own("POST", "Binary", b"secret", **headers) if label else None
+    attached = {} if content is None else {"content": [{"attachment": {"url": _location(content)}}]}
+    kept = own.create(document(id, label or "INVISIBLE_REPRESENTANTS_LEGAUX", **attached))
+    for path in (kept, f"DocumentReference?patient={id}", *([_location(content)] if content else ())):
+        assert own("GET", path).status_code == 200
+    scopes = "patient/AuditEvent.rs patient/DocumentReference.rs"
+    person = served.caller(scopes, kind="patient", patient=id, **facts)
+    hidden = [kept.partition("/")[2], *([_location(content).partition("/")[2]] if content else ())]
+    for path in (
+        f"AuditEvent?patient={id}&_count=200",
+        f"AuditEvent?entity={kept}",
+        f"AuditEvent?entity:DocumentReference.status=current&_include=AuditEvent:entity&patient={id}",
+        "AuditEvent/_history?_count=200",
+    ):
+        answer = person("GET", path)
+        assert answer.status_code == 200
+        events = [one["resource"] for one in answer.json.get("entry", ())]
+        # That a content came is said before there is a document to hide it by.
+        events = [one for one in events if not (content and one.get("action") == "C" and "Binary" in repr(one))]
+        assert not [one for one in events if any(each in repr(one) for each in hidden)], path
+    if label is None:
+        assert name not in repr(person.get(f"AuditEvent?patient={id}&entity-type:not=nothing&_count=200").get("entry"))
+    operator = served.caller()
+    shown = operator.get(f"AuditEvent?entity={kept}&_count=200")
+    assert len(shown["entry"]) >= 3, "it is all there, for who may see it"
+
+
+def _location(answer: Any) -> str:
+    """`Type/id` of what was created."""
+    assert answer.status_code == 201, answer.text
+    return "/".join(answer.headers["Location"].split("/")[-4:-2])
