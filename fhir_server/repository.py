@@ -627,20 +627,19 @@ class Repository:
         """
         Those of these resources, (type, id), that the rules hide, whatever the scopes of the token.
 
-        To whom a record is not, what is not there is hidden, too: its coming would show.
+        What is not there is hidden, too: its coming would show.
         """
         context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
         seeing = replace(self.actor, scopes=(Scope(context, "*", "r"),))
         unscoped = Repository(self._around, seeing, self._trail, unit=self._unit)
         unscoped._choices = self._choices
         source = self._unit or self._store
-        hidden = set() if self.actor.kind == "patient" else set(named)
+        hidden = set(named)
         for type in sorted({type for type, _ in named}):
             ids = frozenset(id for one, id in named if one == type)
             there = source.find(type, Match("_id", IdTest(ids)), allowed=EVERYTHING, limit=len(ids), entries=True)
             unscoped._learn(frozenset().union(*map(patients_of, there)))
             hidden -= {(type, one.id) for one in there if unscoped._may("read", one)}
-            hidden |= {(type, one.id) for one in there if not unscoped._may("read", one)}
         return frozenset(hidden)
 
     # --- the record of the request

@@ -97,7 +97,7 @@ class Client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         body = None if resource is None else json.dumps(resource).encode()
         if body is not None:
-            named["Content-Type"] = "application/fhir+json"
+            named.setdefault("Content-Type", "application/fhir+json")
         try:
             self._connection.request(method, f"/fhir/{path}".rstrip("/"), body, self._headers | named)
             response = self._connection.getresponse()

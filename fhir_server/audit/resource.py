@@ -17,6 +17,7 @@ from fhir_server.access import Actor
 from fhir_server.audit.record import SUCCESS, actor_of
 from fhir_server.fhir import json
 from fhir_server.fhir.dates import MILLISECOND, Interval, instant
+from fhir_server.fhir.labels import INVISIBLE_TO_REPRESENTATIVES, LABELS, SYSTEM
 from fhir_server.fhir.outcome import printable
 from fhir_server.search.expression import Entry
 from fhir_server.search.index import entry
@@ -66,17 +67,23 @@ class _Of(NamedTuple):
 
 def events(said: Mapping[str, Any]) -> list[Stored]:
     """The AuditEvents of a record, as they are kept; the first has the record's own id."""
-    found = by_reader(said.get("of", ()))
-    ids = [said["id"], *(f"{said['id']}-{number}" for number in range(1, len(found)))]
     actor, asked = actor_of(said.get("who")), _Request(*said["on"])
+    found = by_reader(said.get("of", ()), secret=bool(actor and actor.secret))
+    ids = [said["id"], *(f"{said['id']}-{number}" for number in range(1, len(found)))]
     return [_event(said, actor, asked, id, of, versions) for id, (of, versions) in zip(ids, found.items(), strict=True)]
 
 
-def by_reader(groups: Iterable[list[Any]]) -> dict[_Of, list[str]]:
-    """The versions in each patient's record, and those in nobody's, by what they are kept from readers by."""
+def by_reader(groups: Iterable[list[Any]], *, secret: bool = False) -> dict[_Of, list[str]]:
+    """
+    The versions in each patient's record, and those in nobody's, by what they are kept from readers by.
+
+    secret: whether all that was done is kept from the representatives, as what is deposited then.  DESIGN A15
+    """
     found: dict[_Of, dict[str, None]] = {}
     for patients, references, *kept in groups:
-        labels, deposited = kept[0] if kept else ((), 0)
+        labels, deposited = kept[0] if kept else ([], 0)
+        if secret and INVISIBLE_TO_REPRESENTATIVES not in labels:
+            labels = [*labels, INVISIBLE_TO_REPRESENTATIVES]
         for patient in patients:
             of = _Of(patient, tuple(labels), deposited)
             found.setdefault(of, {}).update(dict.fromkeys(references))
@@ -94,7 +101,7 @@ def _event(
     resource: dict[str, Any] = {
         "resourceType": "AuditEvent",
         "id": id,
-        "meta": {"versionId": "1", "lastUpdated": instant(now)},
+        "meta": {"versionId": "1", "lastUpdated": instant(now), **_security(of.labels)},
         **_kind(interaction),
         "recorded": instant(now),
         "outcome": outcome,
@@ -104,11 +111,13 @@ def _event(
         "source": _SOURCE,
         "entity": _entities(asked, versions, patient),
     }
-    common = _entry_of_kind(interaction, outcome, actor, asked.address, named=named, patient=adds_patient)
+    common = _entry_of_kind(
+        interaction, outcome, actor, asked.address, named=named, patient=adds_patient, labels=of.labels
+    )
     own = _entry(asked, versions, patient, now)
     kept = {**common, **own, "keys": list(dict.fromkeys([*common["keys"], *own["keys"]])), "_id": id, "updated": now}
-    if of.labels:
-        kept |= {"labels": list(of.labels), "deposited": _START + timedelta(milliseconds=of.deposited)}
+    if of.deposited:
+        kept["deposited"] = _START + timedelta(milliseconds=of.deposited)
     return Stored("AuditEvent", id, 1, now, json.dumps(resource), "POST", origin="server", entry=kept)
 
 
@@ -132,12 +141,20 @@ def _entry(asked: _Request, versions: list[str], patient: str | None, now: datet
 
 @lru_cache(maxsize=1024)
 def _entry_of_kind(
-    interaction: str, outcome: str, actor: Actor | None, address: str | None, *, named: bool, patient: bool
+    interaction: str,
+    outcome: str,
+    actor: Actor | None,
+    address: str | None,
+    *,
+    named: bool,
+    patient: bool,
+    labels: tuple[str, ...],
 ) -> Entry:
     """What the events of one caller have in common: walked once."""
     return entry(
         "AuditEvent",
         {
+            "meta": _security(labels),
             **_kind(interaction),
             "outcome": outcome,
             "agent": _agents(interaction, actor, address),
@@ -164,6 +181,12 @@ def _kind(interaction: str) -> dict[str, Any]:
         **({"subtype": [coding]} if interaction else {}),
         "action": _ACTIONS.get(code, "E" if code.startswith(("search", "operation")) else "R"),
     }
+
+
+def _security(labels: tuple[str, ...]) -> dict[str, Any]:
+    """The part of `meta` that says from whom it is kept."""
+    codings = [{"system": SYSTEM, "code": label, "display": LABELS[label]} for label in labels]
+    return {"security": codings} if codings else {}
 
 
 def _purpose(actor: Actor | None) -> dict[str, Any]:

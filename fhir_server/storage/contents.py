@@ -1,7 +1,8 @@
 """A Binary is judged by the documents whose content it is: their entries stand on it, under `documents`.
 
 They are put there, on each version of the Binary, by the transaction that writes the document, so that what hides the
-document hides its content at once, in searches and histories, too.
+document hides its content at once, in searches and histories, too.  A document that is deleted, or has other content
+by now, is what its last content is still judged by: to be of no document would open it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pymongo import UpdateMany, UpdateOne
 from fhir_server.fhir import json, references
 from fhir_server.search.expression import EVERYTHING, Entry, Match
 from fhir_server.search.types.uri import UriTest
-from fhir_server.storage.documents import HISTORY, Stored
+from fhir_server.storage.documents import HISTORY, Stored, read_history
 from fhir_server.storage.store import Unit
 
 #: So many documents have the same content.
@@ -31,11 +32,13 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *,
 
     attaches: whoever names a Binary that is not theirs to see does not get at it by that.
     """
-    entries: dict[str, dict[str, Entry | None]] = {}
+    entries: dict[str, dict[str, Entry]] = {}
+    former: dict[str, dict[str, Entry]] = {}
+    last = {one.reference: one for one in written}
     for one in replaced:
-        for binary in _binaries(one, base):
-            entries.setdefault(binary, {})[one.id] = None
-    for one in written:
+        for binary in _former(unit, one, last[one.reference], base):
+            former.setdefault(binary, {})[one.id] = _entry(last[one.reference])
+    for one in last.values():
         for binary in _binaries(one, base):
             content = unit.read("Binary", binary)
             if content and attaches(one, content):
@@ -45,13 +48,13 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *,
             for document in _documents_of(unit, one.id, base):
                 if attaches(document, one):
                     entries.setdefault(one.id, {}).setdefault(document.id, _entry(document))
-    if not entries:
+    if not entries and not former:
         return
     unit.flush()
     current: list[Any] = []
     history: list[Any] = []
-    for binary, documents in entries.items():
-        change = _change(documents)
+    for binary in {**former, **entries}:
+        change = _change(former.get(binary, {}), entries.get(binary, {}))
         current.append(UpdateOne({"_id": binary}, change))
         versions = {"_id": {"$gt": f"Binary/{binary}/", "$lt": f"Binary/{binary}0"}}
         history.append(UpdateMany(versions, change))
@@ -60,12 +63,36 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *,
     unit.wrote = True
 
 
-def _change(documents: dict[str, Entry | None]) -> list[dict[str, Any]]:
-    """The update that takes these documents off and puts those that have an entry on."""
+def _change(former: dict[str, Entry], new: dict[str, Entry]) -> list[dict[str, Any]]:
+    """
+    The update that puts these documents on, and takes those off whose content it no longer is: but not the last ones.
+
+    former: the documents that may stand there, as they are now; one that is left as the last is marked so.
+    """
     there = {"$ifNull": ["$documents", []]}
-    rest = {"$filter": {"input": there, "cond": {"$not": [{"$in": ["$$this._id", sorted(documents)]}]}}}
-    new = [found for found in documents.values() if found is not None]
-    return [{"$set": {"documents": {"$concatArrays": [rest, {"$literal": new}]}}}]
+    as_it_was = _filtered(there, {"$not": [{"$in": ["$$this._id", {"$literal": [*former, *new]}]}]})
+    still = _filtered(as_it_was, {"$ne": ["$$this.former", True]})
+    kept = {"$concatArrays": [still, {"$literal": list(new.values())}]}
+    as_now = {"$literal": [{**document, "former": True} for document in former.values()]}
+    last = {
+        "$concatArrays": [as_it_was, _filtered(as_now, {"$in": ["$$this._id", {"$ifNull": ["$documents._id", []]}]})]
+    }
+    return [{"$set": {"documents": {"$cond": [{"$eq": [kept, []]}, last, kept]}}}]
+
+
+def _filtered(documents: Any, condition: dict[str, Any]) -> dict[str, Any]:
+    return {"$filter": {"input": documents, "cond": condition}}
+
+
+def _former(unit: Unit, replaced: Stored, last: Stored, base: str) -> Iterable[str]:
+    """The ids of what was the content of a document; where its labels change, of all its versions."""
+    if replaced.type != "DocumentReference":
+        return ()
+    versions = [replaced]
+    if last.body is None or replaced.entry.get("labels") != last.entry.get("labels"):
+        every = {"_id": {"$gt": f"{replaced.reference}/", "$lt": f"{replaced.reference}0"}}
+        versions += map(read_history, unit.collection(HISTORY).find(every, session=unit.session))
+    return dict.fromkeys(binary for version in versions for binary in _binaries(version, base))
 
 
 def _binaries(stored: Stored, base: str) -> list[str]:
