@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,30 @@ from fhir_server.repository import Repository, Surroundings
 from fhir_server.rest import blueprint as rest
 from fhir_server.search.cursor import Cursors
 from fhir_server.smart import blueprint as oauth
-from fhir_server.smart import brands, cors, ehr_launch, evidence, fetching, metadata, openings, psc, public
+from fhir_server.smart import (
+    brands,
+    cors,
+    ehr_launch,
+    emergencies,
+    evidence,
+    fetching,
+    metadata,
+    openings,
+    psc,
+    public,
+)
 from fhir_server.smart import server as authorization
 from fhir_server.smart.clients import Clients
 from fhir_server.smart.directory import Directory
+from fhir_server.smart.emergencies import Emergencies
+from fhir_server.smart.emergency_notices import Notices as EmergencyNotices
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
+from fhir_server.smart.housekeeping import Housekeeping
 from fhir_server.smart.provider import provider_of
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
+from fhir_server.smart.tokens import Opening, nothing_opened
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
 from fhir_server.storage.ledger import Ledger, keys_of
@@ -56,6 +71,7 @@ from fhir_server.storage.store import Store
 from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import demands
 from fhir_server.web import account, apps, authorize, consent, demo_apps, demo_outbox, logos, sign_in
+from fhir_server.web import emergency as web_emergency
 from fhir_server.web import pages as web
 from fhir_server.web import psc as web_psc
 from fhir_server.web.notices import Notices
@@ -106,6 +122,7 @@ def prepare(client: MongoClient, settings: Settings, *, base: str | None = None)
     accounts.kept(store.database, settings, clock=now).prepare()
     kept_for_smart(store.database, settings, base or base_of(client, settings)).prepare()
     psc.prepare(store.database)
+    emergencies.prepare(store.database)
     provider_of(settings)
     store.database[SERVER].update_one(
         {"_id": "signing"}, {"$setOnInsert": {"key": secrets.token_bytes(32)}}, upsert=True
@@ -170,9 +187,15 @@ def matrix_of(settings: Settings) -> Matrix:
 
 
 def kept_for_smart(
-    database: Database, settings: Settings, base: str, *, clock: Clock = now, together: Together = alone
+    database: Database,
+    settings: Settings,
+    base: str,
+    *,
+    clock: Clock = now,
+    together: Together = alone,
+    emergency: Opening = nothing_opened,
 ) -> authorization.Kept:
-    """What the authorization server in front of this FHIR base URL keeps.  together: see `Grants`."""
+    """What the authorization server in front of this FHIR base URL keeps.  together, emergency: `Grants`, `Tokens`."""
     return authorization.kept(
         database,
         base.removesuffix("/fhir"),
@@ -180,6 +203,19 @@ def kept_for_smart(
         fetch=partial(fetching.fetch, private=settings.fetch_private),
         sealing_key=settings.sealing_key,
         together=together,
+        emergency=emergency,
+    )
+
+
+def emergencies_of(around: Surroundings, settings: Settings, people: accounts.Kept) -> Emergencies:
+    """What opens records in an emergency."""
+    page = f"{around.base.removesuffix('/fhir')}{sign_in.ACCOUNT}"
+    return Emergencies(
+        around,
+        EmergencyNotices(people.accounts, people.outbox, page, around.zone),
+        Recording(around.recorder, new_id, around.clock),
+        lifetime=timedelta(seconds=settings.emergency_seconds),
+        per_hour=settings.emergency_per_hour,
     )
 
 
@@ -207,6 +243,8 @@ def create_app(
     if background:
         Background(around.recorder, settings.audit_anchors).start()
     smart = _smart(around, settings, base_url, people)
+    if background:
+        Housekeeping((smart.emergencies.tick,)).start()
 
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
@@ -271,8 +309,9 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
     """The authorization server of this process."""
     database, clock = around.store.database, around.clock
     profiles = openings.of_the_living(around, people.accounts.profiles)
+    opening = emergencies_of(around, settings, people)
     together = evidence.together(partial(Repository, around), Clients(database, clock), clock)
-    kept = kept_for_smart(database, settings, around.base, clock=clock, together=together)
+    kept = kept_for_smart(database, settings, around.base, clock=clock, together=together, emergency=opening.open)
     notices = Notices(people.accounts, people.outbox, base_url + apps.APPS)
 
     def notify(on: Grounds) -> None:
@@ -294,6 +333,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
         constrain=around.constraint,
         record=Recording(around.recorder, new_id, clock),
         in_standing=in_standing,
+        emergencies=opening,
         notify=notify,
         brand=brands.identifier(brands.of(settings, base_url)),
         rates=Rates(database),
@@ -364,7 +404,17 @@ def _people(
     app.register_blueprint(sign_in.blueprint(signing_in))
     app.register_blueprint(authorize.blueprint(steps))
     app.register_blueprint(
-        account.blueprint(sessions, people.accounts, base_url=base_url, zone=around.zone, record=smart.record)
+        web_emergency.blueprint(smart.authorization, sessions, base_url=base_url, lifetime=smart.emergencies.lifetime)
+    )
+    app.register_blueprint(
+        account.blueprint(
+            sessions,
+            people.accounts,
+            base_url=base_url,
+            zone=around.zone,
+            record=smart.record,
+            emergencies=smart.emergencies.of_patient,
+        )
     )
     if people.delivery:
         people.delivery.start()

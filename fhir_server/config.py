@@ -52,6 +52,12 @@ def _whole(text: str) -> int:
     return 0 if text == "0" else _positive(text)
 
 
+def _emergency(text: str) -> int:
+    if not 60 <= (seconds := _positive(text)) <= 3_600:
+        raise ValueError("expected 60 to 3600 seconds")
+    return seconds
+
+
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -179,6 +185,8 @@ SETTINGS = (
     Setting(
         "proxies", _whole, 0, "Reverse proxies in front: so many of the addresses in X-Forwarded-For are believed."
     ),
+    Setting("emergency_seconds", _emergency, 1_800, "How long an emergency access lasts, at most 3600."),
+    Setting("emergency_per_hour", _positive, 5, "More emergency accesses of one professional in an hour are told of."),
     Setting("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR."),
 )
 
@@ -216,6 +224,8 @@ class Settings:
     mail_from: str = "fhir-server <no-reply@localhost>"
     sms_url: str | None = None
     proxies: int = 0
+    emergency_seconds: int = 1_800
+    emergency_per_hour: int = 5
     log_level: str = "INFO"
 
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import IndexModel, ReturnDocument, WriteConcern
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from fhir_server.accounts.account import Channel
@@ -80,8 +81,22 @@ class Outbox:
         """Whether a message by this channel arrives somewhere."""
         return self.shown or channel in self._channels
 
-    def put(self, channel: Channel, to: str, subject: str, text: str, *, until: datetime | None = None) -> str:
-        """Keep the message until it has left; its id.  `until`: when it is worth nothing any more."""
+    def put(
+        self,
+        channel: Channel,
+        to: str,
+        subject: str,
+        text: str,
+        *,
+        until: datetime | None = None,
+        session: ClientSession | None = None,
+    ) -> str:
+        """
+        Keep the message until it has left; its id.
+
+        until: when it is worth nothing any more.
+        session: of the transaction that it is a part of; whoever sends finds it there in due time, once that is over.
+        """
         now = self._clock()
         id = secrets.token_urlsafe(16)
         kept = {
@@ -99,7 +114,9 @@ class Outbox:
             "expires_at": now + KEPT,
         }
         with answering():
-            self._outbox.insert_one(kept)
+            self._outbox.insert_one(kept, session=session)
+        if session is not None:
+            return id
         for listener in self._listeners:
             listener()
         return id

@@ -40,6 +40,8 @@ _OTHERWISE = {
     "reuse": ("110113", "110132", "Use of Restricted Function"),
     "emergency-start": ("110113", "110127", "Emergency Override Started"),
     "emergency-stop": ("110113", "110138", "Emergency Override Stopped"),
+    "emergency-alert": ("110113", "110113", "Security Alert"),
+    "emergency-review": ("110113", "110113", "Security Alert"),
 }
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -13,12 +13,12 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from fhir_server import __version__, config
-from fhir_server.cli import audit, check, client, demo, keys, load, reindex, serve, token
+from fhir_server.cli import audit, check, client, demo, emergency, keys, load, reindex, serve, token
 from fhir_server.config import ConfigError
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.storage.connection import StartError
 
-COMMANDS = (demo, serve, load, check, token, client, keys, reindex, audit)
+COMMANDS = (demo, serve, load, check, token, client, keys, reindex, audit, emergency)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

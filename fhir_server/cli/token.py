@@ -9,25 +9,26 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from pymongo import MongoClient
+
 from fhir_server import app, audit
-from fhir_server.access import Actor
+from fhir_server.access import Actor, emergency
 from fhir_server.access import scopes as smart_scopes
-from fhir_server.audit import Recorder, Trail
+from fhir_server.access.emergency import EMERGENCIES
+from fhir_server.accounts import kept as accounts
+from fhir_server.audit import Trail
 from fhir_server.cli.arguments import add_data_dir, prepared
 from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import Settings
-from fhir_server.fhir import json
 from fhir_server.fhir.outcome import BadRequest
-from fhir_server.search.expression import EVERYTHING, Match
-from fhir_server.search.types.reference import ReferenceTest
+from fhir_server.repository import Surroundings
+from fhir_server.smart import authorization
+from fhir_server.smart.directory import Directory
+from fhir_server.smart.emergencies import LONGEST, NotOpened
 from fhir_server.smart.tokens import Tokens
-from fhir_server.storage.store import Store
 
 LONGEST_SECONDS = 365 * 24 * 3600
-LONGEST_EMERGENCY_SECONDS = 3600
 DEFAULT_SECONDS = 3600
-#: TRE_R85: who regulates calls in a SAMU-Centre 15.
-REGULATOR = "FON-32"
 
 
 def add_to(commands: Any) -> None:
@@ -45,12 +46,16 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--mode",
-        choices=("normal", "bris_de_glace", "centre_15"),
+        choices=("normal", *EMERGENCIES),
         default="normal",
-        help="an emergency: of one patient, for an hour at most",
+        help="an emergency: of --practitioner, in the record of --patient, and they are told of it",
     )
-    parser.add_argument("--reason", metavar="TEXT", help="why; needed in the emergency modes")
-    parser.add_argument("--ttl", type=int, default=DEFAULT_SECONDS, metavar="SECONDS", help="lifetime (default: 3600)")
+    parser.add_argument(
+        "--reason", metavar="TEXT", help="why, in an emergency mode; `CODE: text` with a code of emergency-reason"
+    )
+    parser.add_argument(
+        "--ttl", type=int, metavar="SECONDS", help="lifetime (default: 3600; in an emergency mode as it is set)"
+    )
     add_data_dir(parser)
     parser.set_defaults(run=run)
 
@@ -62,17 +67,19 @@ def _id_of(type: str) -> Callable[[str], str]:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Print the token.  Raises BadRequest for arguments that do not fit together."""
+    if arguments.mode != "normal":
+        _print_emergency(arguments, settings)
+        return
     actor = _actor(arguments)
     with prepared(arguments, settings) as client:
-        store = Store(client, settings.mongodb_database)
+        around = _surroundings(client, arguments, settings)
         for type, id in (("Patient", arguments.patient), ("Practitioner", arguments.practitioner)):
-            if id and store.read(type, id) is None:
+            if id and around.store.read(type, id) is None:
                 raise BadRequest(f"{type}/{id} is not known.")
         if actor.practitioner:
-            actor = _in_role(store, actor)
-        trail = Trail("token", "CLI", "fhir-server token", f"scope={arguments.scope}")
+            actor = replace(_professional(around, actor.practitioner), scopes=actor.scopes, patient=actor.patient)
         record = audit.event(
-            trail,
+            Trail("token", "CLI", "fhir-server token", f"scope={arguments.scope}"),
             actor,
             id=app.new_id(),
             now=app.now(),
@@ -80,8 +87,66 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
             versions={},
             description=getpass.getuser(),
         )
-        Recorder(app.ledger_of(client, with_audit_key(arguments, settings))).record(record)
-        print(Tokens(store.database, app.now).issue(actor, arguments.scope, timedelta(seconds=arguments.ttl)))
+        around.recorder.record(record)
+        lifetime = timedelta(seconds=DEFAULT_SECONDS if arguments.ttl is None else arguments.ttl)
+        print(Tokens(around.store.database, app.now).issue(actor, arguments.scope, lifetime))
+
+
+def _surroundings(client: MongoClient, arguments: argparse.Namespace, settings: Settings) -> Surroundings:
+    return app.surroundings(client, with_audit_key(arguments, settings), app.base_of(client, settings))
+
+
+def _professional(around: Surroundings, id: str) -> Actor:
+    """The professional as the directory has them.  Raises BadRequest."""
+    known = Directory(around).professional(id)
+    if known is None:
+        raise BadRequest(f"Practitioner/{id} is not known.")
+    return known
+
+
+def _print_emergency(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Print the token of an emergency, which is opened as from the software of a professional.  Raises BadRequest."""
+    scope = authorization.read_only(arguments.scope)
+    if not smart_scopes.parse(scope) or smart_scopes.faults(arguments.scope):
+        raise BadRequest(f"`{arguments.scope}` reads nothing: an emergency takes a scope such as user/*.rs.")
+    if any(one.context == "system" for one in smart_scopes.parse(scope)):
+        raise BadRequest("A system/ scope is the operator's, and opens nothing in an emergency.")
+    if not arguments.patient or not arguments.practitioner:
+        raise BadRequest("An emergency is of one professional in one record: --practitioner and --patient.")
+    code, reason = _reason(arguments)
+    with prepared(arguments, settings) as client:
+        around = _surroundings(client, arguments, settings)
+        opening = app.emergencies_of(around, settings, accounts.kept(around.store.database, settings, clock=app.now))
+        lifetime = opening.lifetime if arguments.ttl is None else timedelta(seconds=arguments.ttl)
+        if not timedelta() < lifetime <= LONGEST:
+            raise BadRequest(f"--ttl {arguments.ttl}: an emergency access lasts from one second to 3600.")
+        known = _professional(around, arguments.practitioner)
+        actor = replace(
+            known, scopes=smart_scopes.parse(scope), patient=arguments.patient, mode=arguments.mode, reason=reason
+        )
+        context = {"patient": arguments.patient, "__mode": arguments.mode, "__reason": code}
+        tokens = Tokens(around.store.database, app.now, emergency=opening.open)
+        try:
+            print(tokens.issue(actor, scope, lifetime, context=context))
+        except NotOpened as refused:
+            raise BadRequest(_REFUSED[refused.reason]) from None
+
+
+_REFUSED = {
+    "right": "This access mode is not for this professional.",
+    "record": "The record cannot be opened in this access mode.",
+}
+
+
+def _reason(arguments: argparse.Namespace) -> tuple[str, str]:
+    """The code and the words of --reason; `other` where it names no code.  Raises BadRequest."""
+    said = arguments.reason or ""
+    known = {reason.code for reason in emergency.reasons(arguments.mode)}
+    code, _, text = said.partition(":") if said.partition(":")[0].strip() in known else ("other", "", said)
+    reason = emergency.stated(arguments.mode, code.strip(), text)
+    if reason is None:
+        raise BadRequest(f"--reason is needed, `CODE: text`; codes: {', '.join(sorted(known))}.")
+    return code.strip(), reason
 
 
 def _actor(arguments: argparse.Namespace) -> Actor:
@@ -101,10 +166,8 @@ def _actor(arguments: argparse.Namespace) -> Actor:
         raise BadRequest("A user/ scope needs --patient or --practitioner.")
     if any(scope.context == "system" for scope in scopes) and (arguments.patient or arguments.practitioner):
         raise BadRequest("A system/ scope is the operator's: leave out --patient and --practitioner.")
-    if not 0 < arguments.ttl <= LONGEST_SECONDS:
+    if arguments.ttl is not None and not 0 < arguments.ttl <= LONGEST_SECONDS:
         raise BadRequest(f"--ttl {arguments.ttl}: a token lives from one second to a year, {LONGEST_SECONDS} seconds.")
-    if arguments.mode != "normal":
-        _refuse_emergency(arguments)
     if arguments.practitioner:
         return Actor(
             "professional",
@@ -112,51 +175,7 @@ def _actor(arguments: argparse.Namespace) -> Actor:
             scopes,
             patient=arguments.patient,
             practitioner=arguments.practitioner,
-            mode=arguments.mode,
-            reason=arguments.reason,
         )
     if arguments.patient:
         return Actor("patient", f"Patient/{arguments.patient}", scopes, patient=arguments.patient)
     return Actor("operator", "operator", scopes)
-
-
-def _refuse_emergency(arguments: argparse.Namespace) -> None:
-    """Raise BadRequest for an emergency that is not one of one professional, for one patient, and soon over."""
-    if not (arguments.practitioner and arguments.patient):
-        raise BadRequest(f"--mode {arguments.mode} needs --practitioner and --patient: it is of one record.")
-    if not (arguments.reason or "").strip():
-        raise BadRequest(f"--mode {arguments.mode} needs --reason: the patient is told of it.")
-    if arguments.ttl > LONGEST_EMERGENCY_SECONDS:
-        raise BadRequest(f"--ttl {arguments.ttl}: an emergency lasts an hour at most.")
-
-
-def _in_role(store: Store, actor: Actor) -> Actor:
-    """
-    The professional as the directory has them: role, structure, profession, and whether they regulate calls.
-
-    Of several roles none is chosen.  Raises BadRequest for Centre 15 without the right to regulate.
-    """
-    asked = Match("practitioner", ReferenceTest(frozenset({f"Practitioner/{actor.practitioner}"})))
-    found = store.find("PractitionerRole", asked, allowed=EVERYTHING, limit=2)
-    if len(found) == 1:
-        role = json.parse(found[0].body or b"")
-        codes = _codes(role, "code")
-        actor = replace(
-            actor,
-            role=found[0].reference,
-            organization=role.get("organization", {}).get("reference"),
-            profession=next((code for system, code in codes if "TRE_G15" in system), None),
-            specialty=next((code for system, code in _codes(role, "specialty") if "TRE_R38" in system), None),
-            regulator=any(code == REGULATOR for _, code in codes),
-        )
-    if actor.mode == "centre_15" and not actor.regulator:
-        raise BadRequest(f"Practitioner/{actor.practitioner} does not regulate calls.")
-    return actor
-
-
-def _codes(role: dict[str, Any], element: str) -> list[tuple[str, str]]:
-    return [
-        (coding.get("system", ""), coding.get("code", ""))
-        for concept in role.get(element, ())
-        for coding in concept.get("coding", ())
-    ]

@@ -14,12 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc6749.errors import InvalidScopeError
 
+from fhir_server.access import Actor
 from fhir_server.access.actor import Relation
+from fhir_server.access.emergency import Refusal, stated
 from fhir_server.access.scopes import parse
 from fhir_server.accounts.account import Profile
 from fhir_server.smart import asked as scopes_asked
@@ -37,8 +39,8 @@ Step = Literal["sign-in", "patient", "encounter", "emergency", "consent"]
 
 #: How long an app may come back by itself, at most.
 LONGEST_LASTING = timedelta(days=366)
-#: An emergency access ends after this, whatever is done with it.
-EMERGENCY_LIFETIME = timedelta(hours=1)
+#: An emergency is opened by who has signed in no longer ago than this.
+EMERGENCY_FRESH = timedelta(minutes=5)
 #: A `state` that somebody could guess protects from nothing.
 STATE_AT_LEAST = 16
 _STATE = re.compile(r"[\x20-\x7e]+")
@@ -103,6 +105,15 @@ class Offer:
     mode: str
 
 
+class Emergencies(Protocol):
+    """What opens records in an emergency, as `emergencies.py` has it."""
+
+    @property
+    def lifetime(self) -> timedelta: ...
+    def has_right(self, actor: Actor) -> bool: ...
+    def refusal(self, actor: Actor) -> Refusal | None: ...
+
+
 #: Records what happened: the interaction, by whom, in whose record, in what way; see `recording.py`.
 Record = Callable[..., None]
 
@@ -115,6 +126,7 @@ class Authorization:
     issuer, base    the identifier of this server, and the FHIR base URL
     profiles        the records that an account may open
     constrain       raises BadRequest for what is no search of a type
+    emergencies     who may open which record in an emergency, and for how long
     record          records who was let in, and who was not
     """
 
@@ -127,6 +139,7 @@ class Authorization:
     launches: Launches
     profiles: Callable[[str], Iterable[Profile]]
     constrain: scopes_asked.Constrain
+    emergencies: Emergencies
     record: Record
     clock: Callable[[], datetime]
 
@@ -209,7 +222,7 @@ class Authorization:
             display=display,
             relation=relation,
             person=person,
-            secret=secret and subject.kind == "professional",
+            secret=secret and subject.kind == "professional" and request.mode == "normal",
             reason=None,
             purpose=None,
             chosen_by=subject.sub,
@@ -225,13 +238,21 @@ class Authorization:
         return self._changed(request, encounter=encounter_id, encounter_asked=True)
 
     def declare_emergency(
-        self, request: AuthorizationRequest, session: Session, reason: str, *, purpose: str | None = None
+        self, request: AuthorizationRequest, session: Session, code: str, text: str
     ) -> AuthorizationRequest:
-        """The request with why the record has to be opened.  Raises AuthorizationError without a reason."""
-        self._subject(session)
-        if not reason.strip():
+        """
+        The request with why the record has to be opened: a code of the mode, and words.  `regrant` opens it then.
+
+        Raises AuthorizationError without such a reason, and Refused, the request being over, if it cannot be opened.
+        """
+        subject = self._subject(session)
+        reason = stated(request.mode, code, text)
+        if reason is None or self._due(request, session) != "emergency":
             raise AuthorizationError("request", 400)
-        return self._changed(request, reason=reason.strip()[:1000], purpose=purpose)
+        changed = self._changed(request, reason=reason, purpose=code)
+        if self.emergencies.refusal(self._actor(changed, subject)):
+            raise self._denied(changed, subject)
+        return changed
 
     def offer(self, request: AuthorizationRequest, session: Session) -> Offer:
         """What the page of consent shows."""
@@ -307,11 +328,8 @@ class Authorization:
             self.requests.take(request)
             fault = _Fault("invalid_request", "The launch is not known.")
             raise self._refused(fault, request.redirect_uri, request.state)
-        if request.mode == "centre_15" and not subject.regulator:
-            self.requests.take(request)
-            self.record("refusal", subject=subject, client_id=client.client_id, patient=request.patient)
-            fault = _Fault("access_denied", "The professional has no right to this access mode.")
-            raise self._refused(fault, request.redirect_uri, request.state)
+        if request.mode != "normal" and not self.emergencies.has_right(self._actor(request, subject)):
+            raise self._denied(request, subject)
         if self._wants_patient(request, subject) and (request.patient is None or self._is_stale(request, subject)):
             return "patient"
         if "launch/encounter" in request.scope.split() and not request.encounter and not request.encounter_asked:
@@ -324,8 +342,10 @@ class Authorization:
         """Whether who is signed in did so as late as the client, or the access mode, asks for."""
         # The time of a sign-in is known to the second to some, to the millisecond here.
         began = request.created_at.replace(microsecond=0)
-        if {"login", "select_account"} & set(request.prompt) or request.mode != "normal":
-            return auth_time >= began
+        if {"login", "select_account"} & set(request.prompt) and auth_time < began:
+            return False
+        if request.mode != "normal" and auth_time + EMERGENCY_FRESH < self.clock():
+            return False
         return request.max_age is None or auth_time + timedelta(seconds=request.max_age) >= began
 
     def _wants_patient(self, request: AuthorizationRequest, subject: Subject) -> bool:
@@ -357,8 +377,12 @@ class Authorization:
         """
         Whether the person has to be asked: always for a public client, which anybody can pretend to be, and unless all
         of it is granted already.  RFC 8252 s. 8.6
+
+        Who declares an emergency has decided with that: the page of it names the client, and what it will read.
         """
-        if client.kind == "public" or "consent" in request.prompt or request.mode != "normal":
+        if request.mode != "normal":
+            return False
+        if client.kind == "public" or "consent" in request.prompt:
             return True
         previous = self._previous(request, subject)
         if previous is None or not previous.lasting_until or previous.lasting_until <= self.clock():
@@ -396,8 +420,8 @@ class Authorization:
                 ),
             )
         else:
-            scope = _read_only(scope)
-            until = now + EMERGENCY_LIFETIME
+            scope = read_only(scope)
+            until = now + self.emergencies.lifetime
         grounds = self._grounds(taken, session, subject, scope=scope, grant=grant, until=until)
         code = self.codes.issue(grounds, redirect_uri=taken.redirect_uri, code_challenge=taken.code_challenge)
         self.record("grant", actor=actor_of(grounds), patient=taken.patient, description=scope)
@@ -416,14 +440,42 @@ class Authorization:
         client = self.client_of(request)
         person = _person(request, subject, self._own(subject))
         launch = dict(request.launch or {})
+        emergency = request.mode != "normal"
+        banner = emergency or bool(launch.get("need_patient_banner", True))
         context = {
             "patient": request.patient,
             "encounter": request.encounter,
-            "need_patient_banner": bool(launch.get("need_patient_banner", True)) if request.patient else None,
+            "need_patient_banner": banner if request.patient else None,
             "intent": launch.get("intent"),
             "fhirContext": launch.get("fhir_context") or None,
+            # Names of our own begin with two underscores.  SMART 2.2: app-launch.html#response-5
+            "__mode": request.mode if emergency else None,
+            "__reason": request.purpose if emergency else None,
         }
-        actor: dict[str, Any] = {
+        if session.auth_time is None:
+            raise AuthorizationError("request", 400)
+        return Grounds(
+            actor=self._holder(request, subject, client),
+            scope=scope,
+            sub=subject.sub,
+            client_id=client.client_id,
+            audience=self.base,
+            session=session.id,
+            auth_time=session.auth_time,
+            acr=session.acr,
+            amr=session.amr,
+            context={name: value for name, value in context.items() if value is not None},
+            fhir_user=f"{self.base}/{person}" if person else None,
+            grant=grant.id if grant else None,
+            until=until,
+            nonce=request.nonce,
+            jkt=request.dpop_jkt,
+        )
+
+    def _holder(self, request: AuthorizationRequest, subject: Subject, client: Client) -> dict[str, Any]:
+        """What is said of who will hold the token: the fields of the Actor but its scopes, those that say something."""
+        person = _person(request, subject, self._own(subject))
+        said: dict[str, Any] = {
             "kind": subject.kind,
             "name": subject.name,
             "patient": request.patient,
@@ -441,25 +493,21 @@ class Authorization:
             "secret": request.secret,
             "software": client.name,
         }
-        if session.auth_time is None:
-            raise AuthorizationError("request", 400)
-        return Grounds(
-            actor={name: value for name, value in actor.items() if value},
-            scope=scope,
-            sub=subject.sub,
-            client_id=client.client_id,
-            audience=self.base,
-            session=session.id,
-            auth_time=session.auth_time,
-            acr=session.acr,
-            amr=session.amr,
-            context={name: value for name, value in context.items() if value is not None},
-            fhir_user=f"{self.base}/{person}" if person else None,
-            grant=grant.id if grant else None,
-            until=until,
-            nonce=request.nonce,
-            jkt=request.dpop_jkt,
-        )
+        return {name: value for name, value in said.items() if value}
+
+    def _actor(self, request: AuthorizationRequest, subject: Subject) -> Actor:
+        return Actor(scopes=(), **self._holder(request, subject, self.client_of(request)))
+
+    def _denied(self, request: AuthorizationRequest, subject: Subject) -> Refused:
+        """
+        What the client is told of an emergency that is not opened, the request being over, and the attempt recorded.
+
+        One text whatever the reason: it must not tell what the patient has chosen.
+        """
+        self._taken(request)
+        self.record("refusal", actor=self._actor(request, subject), patient=request.patient, refused=True)
+        fault = _Fault("access_denied", "The record cannot be opened in this access mode.")
+        return self._refused(fault, request.redirect_uri, request.state)
 
     def _subject(self, session: Session) -> Subject:
         if session.subject is None:
@@ -526,7 +574,9 @@ class Authorization:
         if mode != "normal" and client.audience != "professional":
             raise _Fault("invalid_scope", "This access mode is for the software of professionals.")
         if mode != "normal":
-            scope = " ".join(word for word in scope.split() if word not in (OFFLINE, ONLINE))
+            scope = read_only(" ".join(word for word in scope.split() if word not in (OFFLINE, ONLINE)))
+            if not parse(scope):
+                raise _Fault("invalid_scope", "This access mode reads, and no scope does.")
         if self.codes.had(client.client_id, given["code_challenge"]):
             # Whoever has seen the verifier of the first code could redeem the second.  RFC 9700 s. 2.1.1
             raise _Fault("invalid_request", "code_challenge was used before: each request has one of its own.")
@@ -622,8 +672,13 @@ def _person(request: AuthorizationRequest, subject: Subject, own: str | None) ->
     return request.person or own
 
 
-def _read_only(scope: str) -> str:
-    """The scope without what writes: an emergency access reads."""
+def read_only(scope: str) -> str:
+    """
+    The scope without what writes: an emergency access reads.
+
+    >>> read_only("launch/patient user/*.cruds user/Observation.cud __bris_de_glace")
+    'launch/patient user/*.rs __bris_de_glace'
+    """
     words: dict[str, None] = {}
     for word in scope.split():
         found = parse(word)

@@ -6,7 +6,7 @@ R4: auditevent.html; DMP TD0.2
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from fhir_server.access.rules import Case, a5_is_blocked
 from fhir_server.audit import Trail
 from fhir_server.fhir import json
 from fhir_server.repository import Repository, Surroundings
+from fhir_server.smart.emergency_notices import called
 from fhir_server.smart.professionals import Pairs
 from fhir_server.smart.subject import Subject
 from fhir_server.storage import choices
@@ -31,6 +32,8 @@ _SERVER = Actor(
 )
 #: What is known, before any access, of what a professional may do in a record.
 Access = Literal["authorised", "unauthorised"]
+#: The function of who regulates the calls of a SAMU.  TRE_R85
+_REGULATOR = "FON-32"
 #: More than this are not looked through: who is meant has to be said more exactly.
 MOST = 50
 
@@ -47,6 +50,33 @@ class Directory:
         where = self._around.reader().expression(type, pairs)
         found = repository.search(type, where, limit=MOST, served=False)
         return [json.parse(stored.body or b"") for stored in found]
+
+    def professional(self, practitioner: str) -> Actor | None:
+        """
+        The professional of this id as the directory alone has it, for the command line; None if there is none.
+
+        Who regulates calls is what an active role says there: the function FON-32 of TRE_R85.
+        """
+        found = self.find("Practitioner", (("_id", practitioner),))
+        if len(found) != 1 or found[0].get("active") is False:
+            return None
+        held = [one.get("code", {}) for one in found[0].get("qualification", ())]
+        roles = self.find("PractitionerRole", (("practitioner", f"Practitioner/{practitioner}"),))
+        active = [role for role in roles if role.get("active") is not False]
+        codes = [code for role in active for code in role.get("code", ())]
+        role = active[0] if len(active) == 1 else {}
+        organization = role.get("organization", {}).get("reference")
+        return Actor(
+            kind="professional",
+            name=called(found[0]),
+            scopes=(),
+            practitioner=practitioner,
+            role=f"PractitionerRole/{role['id']}" if role else None,
+            organization=organization,
+            profession=_code(held + codes, "TRE-G15-ProfessionSante"),
+            specialty=_code(held + [one for each in active for one in each.get("specialty", ())], "TRE-R38-"),
+            regulator=any(coding.get("code") == _REGULATOR for one in codes for coding in one.get("coding", ())),
+        )
 
     def access(self, subject: Subject, patient: str) -> Access:
         """Whether a permit of this patient lets the professional read, outside emergencies.  DMP TD0.2"""
@@ -78,6 +108,12 @@ class Directory:
             description=f"patient lookup: {answer}",
         )
         around.recorder.record(event)
+
+
+def _code(concepts: Iterable[Mapping[str, Any]], system: str) -> str | None:
+    """The first code of the system whose address ends with, or goes on after, this name."""
+    codings = (coding for one in concepts for coding in one.get("coding", ()))
+    return next((str(one["code"]) for one in codings if system in one.get("system", "")), None)
 
 
 def _actor(subject: Subject) -> Actor:

@@ -134,8 +134,12 @@ class Issuer:
     ) -> tuple[dict[str, Any] | None, bool]:
         """The answer but for its refresh token, if there is one, and whether its token is good for anything."""
         now = self.clock()
-        lifetime = LIFETIMES[on.actor["kind"]] if on.actor.get("mode", "normal") == "normal" else LIFETIMES["patient"]
-        if on.until:
+        lifetime = LIFETIMES[on.actor["kind"]]
+        if on.actor.get("mode", "normal") != "normal":
+            if on.until is None:
+                raise NotIssued
+            lifetime = on.until - now
+        elif on.until:
             lifetime = min(lifetime, on.until - now)
         if lifetime < SHORTEST:
             return None, False

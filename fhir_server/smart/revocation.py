@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, OAuth2Request
@@ -17,11 +18,12 @@ _NOT_YOURS = "The token was issued to another client."
 
 @dataclass(frozen=True)
 class Revocation:
-    """Answers requests to the revocation endpoint."""
+    """Answers requests to the revocation endpoint.  end_emergency: ends the access with the token of this hash."""
 
     tokens: Tokens
     families: Families
     authentication: Authentication
+    end_emergency: Callable[[str], bool]
 
     def __call__(self, request: OAuth2Request) -> Response:
         """
@@ -42,7 +44,8 @@ class Revocation:
         if held is not None:
             if held["client_id"] != client_id:
                 raise InvalidGrantError(_NOT_YOURS)
-            self.tokens.end(_id=digest(token))
+            if held["mode"] == "normal" or not self.end_emergency(digest(token)):
+                self.tokens.end(_id=digest(token))
             return
         family = self.families.find(token)
         if family is None:

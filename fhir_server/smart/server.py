@@ -29,6 +29,7 @@ from fhir_server.smart.code_flow import CodeGrant, RefreshGrant
 from fhir_server.smart.codes import Codes
 from fhir_server.smart.dpop import ALGORITHMS as PROOF_ALGORITHMS
 from fhir_server.smart.dpop import InvalidProof, Proofs
+from fhir_server.smart.emergencies import Emergencies
 from fhir_server.smart.fetching import Fetched
 from fhir_server.smart.grants import Grant, Grants, Together, alone
 from fhir_server.smart.grounds import Grounds
@@ -44,7 +45,7 @@ from fhir_server.smart.registration import Invitations, Registration
 from fhir_server.smart.requests import Requests
 from fhir_server.smart.revocation import Revocation
 from fhir_server.smart.sessions import Sessions
-from fhir_server.smart.tokens import Tokens
+from fhir_server.smart.tokens import Opening, Tokens, nothing_opened
 from fhir_server.storage.store import Ahead, Brought
 
 STYLE = "/smart/style.json"
@@ -87,11 +88,12 @@ def kept(
     fetch: Callable[[str], Fetched],
     sealing_key: str | None = None,
     together: Together = alone,
+    emergency: Opening = nothing_opened,
 ) -> Kept:
     """
     What the authorization server of this issuer keeps in the database.
 
-    fetch: the public keys of a client, from its address.  together: see `Grants`.
+    fetch: the public keys of a client, from its address.  together: see `Grants`.  emergency: see `Tokens`.
     """
     clients, codes, families = Clients(database, clock), Codes(database, clock), Families(database, clock)
 
@@ -110,7 +112,7 @@ def kept(
     grants = Grants(database, clock, changed=follow, together=together)
     sessions = Sessions(database, clock, ended=signed_out)
     standing = Standing(clients, grants, families, codes, sessions)
-    tokens = Tokens(database, clock, base=f"{issuer}/fhir", stands=standing)
+    tokens = Tokens(database, clock, base=f"{issuer}/fhir", stands=standing, emergency=emergency)
     audiences = (issuer, f"{issuer}/oauth/token")
     return Kept(
         clients=clients,
@@ -142,6 +144,7 @@ class Smart:
     introspection: Introspection
     registration: Registration
     rates: Rates
+    emergencies: Emergencies
     record: Callable[..., None]
 
     def authenticate(self, token: str, foresee: Callable[[Actor | None], Ahead | None]) -> tuple[Actor, Brought | None]:
@@ -158,6 +161,7 @@ def smart(
     constrain: Constrain,
     record: Callable[..., None],
     in_standing: Callable[[Grounds], bool],
+    emergencies: Emergencies,
     notify: Callable[[Grounds], None],
     rates: Rates,
     fetch_private: bool = False,
@@ -170,6 +174,7 @@ def smart(
     constrain     raises BadRequest for what is no search of a type
     record        see `recording.py`
     in_standing   whether who signed in may still act
+    emergencies   those that `kept` opens
     notify        tells the person that an app was disconnected, since somebody else may have been using it
     fetch_private whether the keys of a client may be on a private address
     rates         counts what is asked, and by whom
@@ -198,6 +203,7 @@ def smart(
         launches=kept.launches,
         profiles=profiles,
         constrain=constrain,
+        emergencies=emergencies,
         record=record,
         clock=clock,
     )
@@ -209,10 +215,11 @@ def smart(
         identity=identity,
         metadata=Metadata(issuer, brand, dpop=PROOF_ALGORITHMS),
         oauth=AuthorizationServer(issuer, kept, issuing, authentication),
-        revocation=Revocation(kept.tokens, kept.families, authentication),
+        revocation=Revocation(kept.tokens, kept.families, authentication, emergencies.end),
         introspection=Introspection(issuer, kept.tokens, kept.families, authentication, rates),
         registration=Registration(kept.clients, kept.invitations, record, clock, private=fetch_private),
         rates=rates,
+        emergencies=emergencies,
         record=record,
     )
 

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from pymongo import IndexModel, WriteConcern
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from fhir_server.access import Actor
@@ -71,6 +72,15 @@ class NotIssued(Exception):
         self.token = token
 
 
+#: Keeps the token of an emergency, by what is called in the session of a transaction, with all that goes with it.
+Opening = Callable[[Actor, Mapping[str, Any], Callable[[ClientSession | None], None]], None]
+
+
+def nothing_opened(actor: Actor, kept: Mapping[str, Any], write: Callable[[ClientSession | None], None]) -> None:
+    """Where nobody is told of an emergency, none is let in."""
+    raise NotIssued
+
+
 class Tokens:
     """
     The access tokens of this server.
@@ -78,6 +88,7 @@ class Tokens:
     base      the FHIR base URL; a token that was made for another is none here
     stands    whether what a token is issued on is still good: asked once the token is there, so that whatever ends it
               either finds the token or is seen here
+    emergency keeps the tokens of emergencies: there is no other way to one
     """
 
     def __init__(
@@ -87,12 +98,14 @@ class Tokens:
         *,
         base: str | None = None,
         stands: Callable[[Mapping[str, Any]], bool] = lambda kept: True,
+        emergency: Opening = nothing_opened,
     ):
         self._tokens = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
         self._plainly = database[COLLECTION].with_options(codec_options=SERVED_OPTIONS)
         self._clock = clock
         self._base = base
         self._stands = stands
+        self._emergency = emergency
         #: Who held a token, by its hash: never an answer, only a guess at what will be asked for.
         self._seen: dict[str, Actor] = {}
 
@@ -118,6 +131,7 @@ class Tokens:
         A new token for `actor` with the scopes of `scope`; only its hash is kept.
 
         grant, session, and of `more` family, code and sub: what it ends with.  fhir_user, context: see above.
+        In an emergency mode the token is kept with all that goes with that, or not at all: `emergencies.py`.
         Raises NotIssued.
         """
         token = secrets.token_urlsafe(ENTROPY)
@@ -140,8 +154,15 @@ class Tokens:
             "created_at": now,
             "expires_at": now + lifetime,
         }
+
+        def write(session: ClientSession | None) -> None:
+            self._tokens.insert_one(kept, session=session)
+
         with answering():
-            self._tokens.insert_one(kept)
+            if actor.mode == "normal":
+                write(None)
+            else:
+                self._emergency(holder_of(kept), kept, write)
         if not self._stands(kept):
             self.end(_id=kept["_id"])
             raise NotIssued(token)

@@ -202,11 +202,6 @@ def blueprint(steps: Steps) -> Blueprint:
             token=sessions.form_token(session, f"encounter {asked.id}"),
         )
 
-    @pages.get("/authorize/<name>/emergency")
-    def emergency(name: str) -> AnyResponse:
-        """An access that nobody has opened yet on this server."""
-        raise AuthorizationError("emergency", 501)
-
     @pages.errorhandler(AuthorizationError)
     def over(error: AuthorizationError) -> Response:
         return problem(error)

@@ -363,13 +363,14 @@ def test_which_page_is_due(launches: Launching) -> None:
 
 
 def test_a_sign_in_is_as_fresh_as_the_client_asks(launches: Launching) -> None:
-    """OIDC Core s. 3.1.2.1: prompt=login and max_age"""
-    session, doctor = launches.sign_in(launches.person()), launches.sign_in(practitioner="dr-fresh")
+    """OIDC Core s. 3.1.2.1: prompt=login and max_age; DESIGN 6, A10: an emergency, five minutes"""
+    session = launches.sign_in(launches.person())
+    doctor = launches.sign_in(practitioner="dr-fresh", profession="10")
     software = {"audience": "professional", "scope": "user/*.rs __bris_de_glace"}
     launches.clock.ahead = timedelta(minutes=2)
     try:
         assert _steps(launches, session=doctor, client=software, scope="user/*.rs") == "consent"
-        assert _steps(launches, session=doctor, client=software) == "sign-in"
+        assert _steps(launches, session=doctor, client=software) == "patient"
         assert _steps(launches, session=session, prompt="login") == "sign-in"
         assert _steps(launches, session=session, max_age="60") == "sign-in"
         assert _steps(launches, session=session, max_age="0") == "sign-in"
@@ -380,6 +381,8 @@ def test_a_sign_in_is_as_fresh_as_the_client_asks(launches: Launching) -> None:
         assert _steps(launches, session=again, max_age="60") == "consent"
         # Whoever has signed in for this request need not do so twice.
         assert launches.smart.authorization.step(request, again) == "consent"
+        launches.clock.ahead = timedelta(minutes=6)
+        assert _steps(launches, session=doctor, client=software) == "sign-in"
     finally:
         launches.clock.ahead = timedelta()
 
@@ -458,36 +461,37 @@ class TestEmergency:
         with launches.app.test_request_context(), pytest.raises(Refused) as refused:
             launches.smart.authorization.step(request, launch.session)
         assert answered(refused.value.redirect)["error"] == "access_denied"
-        launch, request = self.ask(launches, "__centre_15", regulator=True)
+        launch, request = self.ask(launches, "__centre_15", regulator=True, profession="10")
         assert launches.smart.authorization.step(request, launch.session) == "patient"
 
     def test_needs_a_patient_and_a_reason_and_gives_a_token_that_ends(self, launches: Launching) -> None:
         """DESIGN 6, A10: one patient, read only, at most one hour, no refresh"""
-        launch, request = self.ask(launches, "__bris_de_glace")
+        launch, request = self.ask(launches, "__bris_de_glace", profession="10")
+        patient = launches.patient()
         authorization = launches.smart.authorization
         assert authorization.step(request, launch.session) == "patient"
-        request = authorization.choose_patient(request, launch.session, "someone", display="Someone")
+        request = authorization.choose_patient(request, launch.session, patient, display="Someone")
         assert authorization.step(request, launch.session) == "emergency"
         with launches.app.test_request_context(), pytest.raises(AuthorizationError):
             authorization.grant(request, launch.session, frozenset())
         with pytest.raises(AuthorizationError):
-            authorization.declare_emergency(request, launch.session, "  ")
-        request = authorization.declare_emergency(request, launch.session, "unconscious", purpose="BTG")
+            authorization.declare_emergency(request, launch.session, "life-threat", "  ")
+        request = authorization.declare_emergency(request, launch.session, "cannot-consent", "unconscious")
         again = authorization.choose_patient(request, launch.session, "another")
         assert authorization.step(again, launch.session) == "emergency"
-        request = authorization.choose_patient(again, launch.session, "someone", display="Someone")
-        request = authorization.declare_emergency(request, launch.session, "unconscious", purpose="BTG")
-        assert authorization.step(request, launch.session) == "consent"
+        request = authorization.choose_patient(again, launch.session, patient, display="Someone")
+        request = authorization.declare_emergency(request, launch.session, "cannot-consent", "unconscious")
+        assert authorization.step(request, launch.session) is None
         with launches.app.test_request_context():
-            rows = frozenset(row.id for row in authorization.offer(request, launch.session).rows)
-            back = answered(authorization.grant(request, launch.session, rows, timedelta(days=90)))
+            back = answered(authorization.regrant(request, launch.session))
         tokens = launch.redeem(back["code"]).json
         assert "refresh_token" not in tokens
         assert tokens["expires_in"] <= 3600
-        assert tokens["patient"] == "someone"
+        assert tokens["patient"] == patient
         assert "user/*.rs" in tokens["scope"].split() and "offline_access" not in tokens["scope"]
         kept = launches.kept.tokens.find(tokens["access_token"])
-        assert kept and (kept["mode"], kept["reason"], kept["patient"]) == ("bris_de_glace", "unconscious", "someone")
+        assert kept and (kept["mode"], kept["patient"]) == ("bris_de_glace", patient)
+        assert kept["reason"] == "La personne ne peut pas exprimer sa volonté : unconscious"
 
 
 @pytest.mark.parametrize("endpoint", ["/oauth/authorize", "/oauth/par"])

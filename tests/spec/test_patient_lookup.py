@@ -477,6 +477,7 @@ def test_there_is_no_secret_session_of_an_adult(searching: Searching) -> None:
 
 
 def test_the_same_under_an_emergency_mode(practice: Practice) -> None:
+    """B8: wildcards find nobody, and the searches that find nobody are counted"""
     practice.at.database["_rates"].delete_many({})
     software = practice.at.register(audience="professional", scope=f"{SOFTWARE} __bris_de_glace")
     name = practice.at.launch(software).begin().headers["Location"].rpartition("/")[2]

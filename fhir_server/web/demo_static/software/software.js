@@ -37,9 +37,11 @@ const PROFILE = {
     ({ vaccineCode, occurrenceDateTime }) => [called(vaccineCode), occurrenceDateTime?.slice(0, 4)],
   ],
 };
+/** What an emergency opens of these, if the patient has not added to it. */
+const OPENED = ["Immunization"];
 const here = new URL("./", location.href).href;
-const mode = () =>
-  ["bris_de_glace", "centre_15"].find((name) => session().scope.split(" ").includes(`__${name}`)) ?? "normal";
+/** The server says in which mode the record is open; what was asked for says nothing. */
+const mode = () => session().__mode ?? "normal";
 
 function start() {
   const { iss, software, professionals } = settings;
@@ -142,6 +144,11 @@ async function who() {
   at("user").textContent = nameOf(person);
 }
 
+/** What to say where nothing was found: in an emergency, that it may be there all the same. */
+function absent(type) {
+  return mode() !== "normal" && !OPENED.includes(type) ? words.not_opened : words.nothing;
+}
+
 function note(id, items) {
   at(`no-${id}`).textContent = items ? words.nothing : words.not_allowed;
   at(`no-${id}`).hidden = Boolean(items?.length);
@@ -178,7 +185,7 @@ function section(type, items) {
           {},
           ...lines.map(([what, more]) => element("li", {}, what, more ? element("small", {}, more) : null)),
         )
-      : element("p", { class: "hint" }, items ? words.nothing : words.not_allowed),
+      : element("p", { class: "hint" }, items ? absent(type) : words.not_allowed),
   ];
 }
 
