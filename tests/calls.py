@@ -98,7 +98,8 @@ class Served:
 
 def follow(client: MongoClient[dict[str, Any]], name: str, audit_key: str | None = None) -> None:
     """Make the AuditEvents of what has been recorded, as is done before anybody reads them."""
-    _follower(client, name, audit_key).bring_up()
+    # Clients of one address are equal, also where the first of them has been closed.
+    (_follower if audit_key is None else _follower.__wrapped__)(client, name, audit_key).bring_up()
 
 
 @lru_cache

@@ -132,33 +132,35 @@ def test_the_holder_changes_what_she_entered_and_not_what_was_deposited(demo: Se
     assert found == {True, False}
 
 
-def told(demo: Served, uri: str, capsys: pytest.CaptureFixture[str], **arguments: Any) -> Caller:
+def told(demo: Served, uri: str, capsys: pytest.CaptureFixture[str], data_dir: Path, **arguments: Any) -> Caller:
     """Who holds the token that the command line prints."""
-    given = {"scope": "user/*.rs", "patient": None, "mode": "normal", "reason": None, "ttl": 600, "data_dir": None}
+    given = {"scope": "user/*.rs", "patient": None, "mode": "normal", "reason": None, "ttl": 600, "data_dir": data_dir}
     settings = Settings(mongodb_uri=uri, mongodb_database=demo.name)
     token.run(argparse.Namespace(**{**given, **arguments}), settings)
     return Caller(demo.app, capsys.readouterr().out.strip())
 
 
 def test_a_token_of_the_command_line_says_in_what_role(
-    demo: Served, mongodb_uri: str, capsys: pytest.CaptureFixture[str]
+    demo: Served, mongodb_uri: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """A6, A11: role, structure, profession and the right to regulate are the directory's to say"""
-    caller = told(demo, mongodb_uri, capsys, practitioner="helene-lemoine")
+    caller = told(demo, mongodb_uri, capsys, tmp_path, practitioner="helene-lemoine")
     everybody = {f"Patient/{id}" for id in permitted("helene-lemoine", "Organization/msp-tilleuls")}
     assert set(ids(caller.get("Patient?_count=100"))) == everybody
-    for patient, status in (("martine-dubreuil", 200), ("ange-paoletti", 404)):  # who opposes Centre 15
-        emergency = {"practitioner": "karim-benali", "patient": patient, "mode": "centre_15", "reason": "inconscient"}
-        regulator = told(demo, mongodb_uri, capsys, **emergency)
-        assert regulator("GET", f"Patient/{patient}").status_code == status
-        assert regulator("GET", "Patient/denise-aubry").status_code == 404
-    with pytest.raises(BadRequest, match="does not regulate"):
+    emergency = {"practitioner": "karim-benali", "mode": "centre_15", "reason": "life-threat: inconscient"}
+    regulator = told(demo, mongodb_uri, capsys, tmp_path, patient="martine-dubreuil", **emergency)
+    assert regulator("GET", "Patient/martine-dubreuil").status_code == 200
+    assert regulator("GET", "Patient/denise-aubry").status_code == 404
+    with pytest.raises(BadRequest, match="cannot be opened"):  # who opposes Centre 15
+        told(demo, mongodb_uri, capsys, tmp_path, patient="ange-paoletti", **emergency)
+    with pytest.raises(BadRequest, match="not for this professional"):
         told(
             demo,
             mongodb_uri,
             capsys,
+            tmp_path,
             practitioner="helene-lemoine",
             patient="denise-aubry",
             mode="centre_15",
-            reason="x",
+            reason="life-threat: inconscient",
         )
