@@ -188,7 +188,7 @@ def test_every_operation_is_there(fhir, advertised, tag):
                 name = operation["name"].lstrip("$")
                 options = {"resource": {"resourceType": "Parameters"}}
                 for path in (f"{type_name}/${name}", f"{type_name}/{tag}/${name}"):
-                    yield (f"{path}", "POST", path, (200, 400, 404, 405, 415, 422), options)
+                    yield (f"{path}", "POST", path, (200, 400, 403, 404, 405, 415, 422), options)
 
     assert failures(fhir, calls()) == []
 

@@ -107,16 +107,16 @@ def test_a_setting_with_a_bad_value(tmp_path: Path, setting: str, value: str) ->
         (("--scope", "patient/*.rs", "--patient", "nobody"), "Patient/nobody is not known."),
         (
             ("--scope", "user/*.rs", "--practitioner", "d", "--mode", "bris_de_glace", "--reason", "x"),
-            "--mode bris_de_glace needs --practitioner and --patient",
+            "An emergency is of one professional in one record: --practitioner and --patient.",
         ),
         (
             ("--scope", "user/*.rs", "--practitioner", "d", "--patient", "p", "--mode", "centre_15", "--reason", " "),
-            "--mode centre_15 needs --reason",
+            "--reason is needed",
         ),
         (
-            ("--scope", "user/*.rs", "--practitioner", "d", "--patient", "p", "--mode", "centre_15", "--reason", "x")
-            + ("--ttl", "3601"),
-            "--ttl 3601: an emergency lasts an hour at most.",
+            ("--scope", "user/*.rs", "--practitioner", "d", "--patient", "p", "--mode", "centre_15")
+            + ("--reason", "life-threat: Malaise au travail", "--ttl", "3601"),
+            "--ttl 3601: an emergency access lasts from one second to 3600.",
         ),
     ],
 )

@@ -38,11 +38,14 @@ LETTERS = {
     "meta-add": "u",
     "meta-delete": "u",
 }
+#: The operations on a Patient whose answer is made of other resources: it takes a scope for these.
+ASKED_OF_OTHERS = {"explain-access": "{id}/$explain-access", "access-history": "{id}/$access-history",
+                   "lookup-record": "$lookup-record"}  # fmt: skip
 #: (interaction, method, path), a row for each row of the tables of routes and of operations on records.
 ASKED = [(route.interaction, route.method, route.path) for route in ROUTES] + [
     (operation.name, method, f"{{type}}/{{id}}/${operation.name}")
     for operation in OPERATIONS
-    if "Patient" in operation.types
+    if "Patient" in operation.types and operation.name not in ASKED_OF_OTHERS
     for method in (["POST"] if operation.changes else ["GET", "POST"])
 ]
 META = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "a"}]}}]}
@@ -189,6 +192,18 @@ def test_every_route_needs_its_letter(
     assert answer.status_code == 403, answer.text
     assert answer.json["issue"][0]["code"] == "forbidden"
     assert served.database["_history"].count_documents({}) == before
+
+
+@pytest.mark.parametrize("context", ["patient", "user", "system"])
+@pytest.mark.parametrize("name", ASKED_OF_OTHERS)
+def test_an_answer_made_of_others_needs_a_scope_for_them(served: Served, name: str, context: str) -> None:
+    """DESIGN 7: a scope narrows what an operation answers of; without any for it, 403"""
+    id, _ = served.patient()
+    path = ASKED_OF_OTHERS[name].replace("{id}", id)
+    for scope in (f"{context}/Immunization.cruds", f"{context}/Patient.cud"):
+        caller = served.caller(scope, **({"patient": id} if context != "system" else {}))
+        answer = caller("POST", f"Patient/{path}", {"resourceType": "Parameters"})
+        assert answer.status_code == 403, answer.text
 
 
 @pytest.mark.parametrize("context", ["patient", "user", "system"])
