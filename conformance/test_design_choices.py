@@ -75,13 +75,13 @@ INTERACTIONS = {
 # -- what is offered: nothing that the other files test may be skipped here ----------------------------------
 @pytest.mark.parametrize("type_name", TYPES)
 def test_every_type_is_offered(advertised, type_name):
-    """DESIGN 8: supported types"""
+    """docs/operating.md: supported types"""
     assert {"read", "search-type"} <= advertised.interactions(type_name)
 
 
 @pytest.mark.parametrize("type_name", ["Patient", "Observation", "DocumentReference", "Appointment", "Communication"])
 def test_every_interaction_is_offered(advertised, type_name):
-    """DESIGN 8: all R4 interactions, conditional ones and update as create among them"""
+    """docs/operating.md: all R4 interactions, conditional ones and update as create among them"""
     row = advertised.resources[type_name]
 
     assert advertised.interactions(type_name) == INTERACTIONS
@@ -94,12 +94,12 @@ def test_every_interaction_is_offered(advertised, type_name):
 
 
 def test_the_system_offers_batch_transaction_and_history(advertised):
-    """DESIGN 8"""
+    """docs/operating.md"""
     assert {"batch", "transaction", "history-system"} <= advertised.system()
 
 
 def test_the_basic_parameters_are_offered(advertised):
-    """DESIGN 8"""
+    """docs/operating.md"""
     every = {parameter["name"] for parameter in advertised.rest.get("searchParam", [])}
 
     assert {"_id", "_lastUpdated"} <= every | set(advertised.search_parameters("Patient"))
@@ -109,12 +109,12 @@ def test_the_basic_parameters_are_offered(advertised):
 
 
 def test_the_operations_are_offered(advertised):
-    """DESIGN 8"""
+    """docs/operating.md"""
     assert {"everything", "meta", "meta-add", "meta-delete"} <= advertised.operations("Patient")
 
 
 def test_both_formats_are_offered(advertised):
-    """DESIGN 8: JSON and XML"""
+    """docs/operating.md: JSON and XML"""
     formats = " ".join(advertised.statement["format"])
 
     assert "json" in formats
@@ -123,7 +123,7 @@ def test_both_formats_are_offered(advertised):
 
 # -- reading -------------------------------------------------------------------------------------------------
 def test_what_did_not_change_is_304(fhir, patient):
-    """DESIGN 8: If-None-Match, If-Modified-Since"""
+    """docs/operating.md: If-None-Match, If-Modified-Since"""
     path = f"Patient/{patient()['id']}"
     first = fhir.get(path)
 
@@ -134,14 +134,14 @@ def test_what_did_not_change_is_304(fhir, patient):
 
 
 def test_head_is_offered(fhir, patient):
-    """DESIGN 8"""
+    """docs/operating.md"""
     assert fhir.head(f"Patient/{patient()['id']}").status_code == 200
     assert fhir.head("metadata").status_code == 200
     assert fhir.head("Patient?_count=1").status_code == 200
 
 
 def test_versions_are_counted_from_one(versions):
-    """DESIGN 8: a version id a person can follow"""
+    """docs/operating.md: a version id a person can follow"""
     assert [version["meta"]["versionId"] for version in versions()] == ["1", "2", "3"]
 
 
@@ -169,7 +169,7 @@ def test_the_order_of_properties_is_the_clients(fhir):
 
 
 def test_an_unknown_summary_is_400(fhir, patient):
-    """DESIGN 8: what is not understood is a 400 that lists what is"""
+    """docs/operating.md: what is not understood is a 400 that lists what is"""
     (issue,) = fhir.issues(fhir.get(f"Patient/{patient()['id']}", params={"_summary": "nonsense"}), 400)
 
     assert "count" in issue["diagnostics"]
@@ -177,21 +177,21 @@ def test_an_unknown_summary_is_400(fhir, patient):
 
 # -- writing -------------------------------------------------------------------------------------------------
 def test_delete_is_204_again_and_again(fhir, patient, tag):
-    """DESIGN 8: delete (and again)"""
+    """docs/operating.md: delete (and again)"""
     path = f"Patient/{patient()['id']}"
 
     assert [fhir.delete(path).status_code for _ in range(2)] == [204, 204]
 
 
 def test_a_failed_test_of_a_patch_is_422(fhir, patient):
-    """DESIGN 8: understood, but not to be done"""
+    """docs/operating.md: understood, but not to be done"""
     operations = [{"op": "test", "path": "/gender", "value": "female"}]
 
     fhir.issues(fhir.json_patch(f"Patient/{patient()['id']}", operations), 422)
 
 
 def test_a_stale_if_match_is_412(fhir, versions):
-    """DESIGN 8"""
+    """docs/operating.md"""
     first, *_ = versions()
     headers = {"If-Match": f'W/"{first["meta"]["versionId"]}"'}
     path = f"Patient/{first['id']}"
@@ -202,7 +202,7 @@ def test_a_stale_if_match_is_412(fhir, versions):
 
 
 def test_what_is_created_by_put_is_201_also_after_a_delete(fhir, patient):
-    """DESIGN 8: the version goes on where the delete left it"""
+    """docs/operating.md: the version goes on where the delete left it"""
     stored = patient()
     fhir.delete(f"Patient/{stored['id']}")
 
@@ -214,7 +214,7 @@ def test_what_is_created_by_put_is_201_also_after_a_delete(fhir, patient):
 
 @pytest.mark.parametrize("criteria", ["", "?", "_count=1", "_sort=_id", "_format=json", "_summary=true", "&"])
 def test_criteria_that_choose_nothing_are_refused(fhir, criteria):
-    """DESIGN 8: a conditional interaction without a criterion is a mistake, not a match of everything"""
+    """docs/operating.md: a conditional interaction without a criterion is a mistake, not a match of everything"""
     resource = {"resourceType": "Basic", "code": {"text": "x"}}
 
     fhir.issues(fhir.post("Basic", resource, headers={"If-None-Exist": criteria}), 400, 412)
@@ -225,7 +225,7 @@ def test_criteria_that_choose_nothing_are_refused(fhir, criteria):
 
 @pytest.mark.parametrize("many", [2, 25])
 def test_a_conditional_delete_deletes_one_or_none(fhir, new_tag, many):
-    """DESIGN 8: single"""
+    """docs/operating.md: single"""
     tag = new_tag()
     resource = {
         "resourceType": "Basic",
@@ -242,14 +242,14 @@ def test_a_conditional_delete_deletes_one_or_none(fhir, new_tag, many):
 
 
 def test_references_to_what_is_not_here_are_accepted(fhir, observation):
-    """DESIGN 8: a setting refuses them"""
+    """docs/operating.md: a setting refuses them"""
     stored = observation(subject={"reference": f"Patient/{uuid.uuid4().hex}"})
 
     assert fhir.read(f"Observation/{stored['id']}") == stored
 
 
 def test_an_unknown_profile_is_a_warning(fhir, new_patient):
-    """DESIGN 8"""
+    """docs/operating.md"""
     response = fhir.post(
         "Patient",
         new_patient(meta={"profile": ["https://conformance.example/unknown"]}),
@@ -270,7 +270,7 @@ def test_a_body_over_the_limit_is_413(fhir):
 
 
 def test_xml_patch_is_415_with_what_is_read(fhir, patient):
-    """DESIGN 8: JSON Patch and FHIRPath Patch"""
+    """docs/operating.md: JSON Patch and FHIRPath Patch"""
     response = fhir.request(
         "PATCH", f"Patient/{patient()['id']}", body="<diff/>", headers={"Content-Type": "application/xml-patch+xml"}
     )
@@ -282,7 +282,7 @@ def test_xml_patch_is_415_with_what_is_read(fhir, patient):
 # -- bundles -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_the_outcome_of_a_transaction_names_the_entry(fhir, new_patient, by_tag, place):
-    """DESIGN 8: Bundle.entry[i] in the expression"""
+    """docs/operating.md: Bundle.entry[i] in the expression"""
     resources = [new_patient() for _ in range(3)]
     resources[place] = new_patient(birthDate="soon")
 
@@ -298,7 +298,7 @@ def test_the_outcome_of_a_transaction_names_the_entry(fhir, new_patient, by_tag,
 
 @pytest.mark.parametrize("kind", ["collection", "searchset", "history", "document", "message", "batch-response"])
 def test_other_bundles_are_refused_at_base(fhir, new_patient, by_tag, kind):
-    """DESIGN 8: batch and transaction"""
+    """docs/operating.md: batch and transaction"""
     response = fhir.post("", {"resourceType": "Bundle", "type": kind, "entry": [{"resource": new_patient()}]})
 
     fhir.issues(response, 400, 422)
@@ -306,7 +306,7 @@ def test_other_bundles_are_refused_at_base(fhir, new_patient, by_tag, kind):
 
 
 def test_a_failing_read_fails_the_transaction(fhir, new_patient, by_tag):
-    """DESIGN 8: all or nothing"""
+    """docs/operating.md: all or nothing"""
     response = fhir.bundle(
         "transaction", fhir.entry("POST", "Patient", new_patient()), fhir.entry("GET", "Patient/no-such-patient")
     )
@@ -317,7 +317,7 @@ def test_a_failing_read_fails_the_transaction(fhir, new_patient, by_tag):
 
 # -- searching -----------------------------------------------------------------------------------------------
 def test_an_unknown_parameter_is_400_and_lists_what_is_known(fhir):
-    """DESIGN 8: strict by default"""
+    """docs/operating.md: strict by default"""
     (issue,) = fhir.issues(fhir.get("Patient?nosuchparameter=1"), 400)
 
     assert "nosuchparameter" in issue["diagnostics"]
@@ -329,27 +329,27 @@ def test_an_unknown_parameter_is_400_and_lists_what_is_known(fhir):
     "query", ["nosuchparameter=1", "identifier:nosuchmodifier=1", "_nosuch=1", "Identifier=1", "_ID=1"]
 )
 def test_what_is_not_understood_is_400(fhir, query):
-    """DESIGN 8: parameters, modifiers; names are case sensitive"""
+    """docs/operating.md: parameters, modifiers; names are case sensitive"""
     fhir.issues(fhir.get(f"Patient?{query}"), 400)
     fhir.issues(fhir.get(f"Patient?{query}", headers={"Prefer": "handling=strict"}), 400)
 
 
 @pytest.mark.parametrize("count", ["abc", "-1", "1.5", "1e3"])
 def test_a_bad_count_is_400(fhir, count):
-    """DESIGN 8"""
+    """docs/operating.md"""
     fhir.issues(fhir.get("Patient", params={"_count": count}), 400)
     fhir.issues(fhir.get("Patient/_history", params={"_count": count}), 400)
 
 
 def test_the_total_is_there(fhir, patient, by_tag):
-    """DESIGN 8"""
+    """docs/operating.md"""
     patient(), patient()
 
     assert fhir.search("Patient", by_tag, ("_count", "1"))["total"] == 2
 
 
 def test_a_search_of_a_compartment(fhir, patient, observation):
-    """DESIGN 8: search at compartment level"""
+    """docs/operating.md: search at compartment level"""
     holder, other = patient(), patient()
     mine = observation(subject={"reference": f"Patient/{holder['id']}"})
     observation(subject={"reference": f"Patient/{other['id']}"})
@@ -367,7 +367,7 @@ def test_discovery_needs_no_token(fhir):
 
 @pytest.mark.parametrize("path", ["Nonsense", "Nonsense/1", "nosuchplace/x/y/z", "Patient/1/$nosuchoperation"])
 def test_even_what_is_not_there_needs_a_token(fhir, path):
-    """DESIGN 6: deny is the default"""
+    """docs/access.md: deny is the default"""
     response = fhir.get(path, token=False)
 
     fhir.issues(response, 401, 404)

@@ -1,4 +1,4 @@
-"""Whether a record may be opened in an emergency, and the reasons there are: DESIGN A10, A11; CSP L1111-17 I.
+"""Whether a record may be opened in an emergency, and the reasons there are: rule A10, A11; CSP L1111-17 I.
 
 What stands against it is the professional's own affair (no right to the mode) or the record's (closed, opposed, a
 block).  Which of the latter it is nobody is told: a refusal must not say what the holder has chosen.

@@ -1,6 +1,6 @@
 """A patient by exact identity: the INS, or name, birth date and sex.  Never a list to browse.
 
-DMP TD0.2; DESIGN A18; Référentiel national d'identitovigilance: the identity traits
+DMP TD0.2; rule A18; Référentiel national d'identitovigilance: the identity traits
 """
 
 from __future__ import annotations

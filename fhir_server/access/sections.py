@@ -34,7 +34,7 @@ class Section:
     A section of the record.
 
     professionals   whether a permit that names no sections opens it; one that names it always does
-    emergency       whether the emergency modes open it, unless the holder opposed them.  DESIGN A10
+    emergency       whether the emergency modes open it, unless the holder opposed them.  rule A10
     """
 
     code: str

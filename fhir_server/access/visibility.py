@@ -10,7 +10,7 @@ client that knows nothing of labels unmasks nothing.  A document carries its lab
                                     reads it, which records the announcement.  CSP R1111-53
     INVISIBLE_REPRESENTANTS_LEGAUX  who deposited, and the holder; a secret session puts it on all that it writes
 
-DESIGN A3, A9, A15, A16; PDSm flows 03 and 04; DMP TD3.3a and TD3.3b
+rule A3, A9, A15, A16; PDSm flows 03 and 04; DMP TD3.3a and TD3.3b
 """
 
 from __future__ import annotations

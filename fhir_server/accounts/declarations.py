@@ -1,6 +1,6 @@
 """A professional declares that a patient has agreed: the patient is told in the same step, and can end it.
 
-DESIGN A6; CSP R1111-46
+rule A6; CSP R1111-46
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def by_reader(groups: Iterable[list[Any]], *, secret: bool = False) -> dict[_Of,
     """
     The versions in each patient's record, and those in nobody's, by what they are kept from readers by.
 
-    secret: whether all that was done is kept from the representatives, as what is deposited then.  DESIGN A15
+    secret: whether all that was done is kept from the representatives, as what is deposited then.  rule A15
     """
     found: dict[_Of, dict[str, None]] = {}
     for patients, references, *kept in groups:

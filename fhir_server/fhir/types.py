@@ -1,4 +1,4 @@
-"""The supported resource types: one row each.  DESIGN: a further type is one row in this table.
+"""The supported resource types: one row each.  A further type is one row in this table.
 
 `patient`    the FHIRPath elements that name the one whose record the resource belongs to ("subject-like": a
              reference that merely points at a patient puts nothing into the record).  "id": the resource is the

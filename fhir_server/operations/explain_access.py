@@ -3,7 +3,7 @@
 Of a professional, a structure, or anybody of a profession; in normal mode or in an emergency; by section, and for
 single resources.  What it says is counted and looked up through the very decisions that a read of that professional
 meets, so that it cannot say anything else; `access/explain.py` says why.
-DESIGN 6; CSP R1111-46
+docs/access.md; CSP R1111-46
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ has it.  What is asked stands in the body, not in an address, is counted, and is
                     blocked: the patient lets the asker neither read nor deposit
     treatingDoctor  whether the asker is the patient's *médecin traitant*
 
-DESIGN A5, A6, A8, A18; DMP TD0.2
+rule A5, A6, A8, A18; DMP TD0.2
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ _emergencies:
     notices         [{whom, channel, message}], see `emergency_notices.py`
     signs           see `emergency_signs.py`; where there are any it stands in the queue of the operator:
     review          None, {"state": "due"}, or {"state": "done", "by", "note", "at"}
-DESIGN 6, A10 to A12; DICOM PS3.16 CID 401: 110127, 110138
+rule A10 to A12; DICOM PS3.16 CID 401: 110127, 110138
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from fhir_server.storage import choices
 from fhir_server.storage.store import Store, Unit, answering
 
 COLLECTION = "_emergencies"
-#: However it is set, no access lasts longer.  DESIGN A10
+#: However it is set, no access lasts longer.  rule A10
 LONGEST = timedelta(hours=1)
 HOUR = timedelta(hours=1)
 #: So many are looked at in one round of `tick`, or shown in the queue.

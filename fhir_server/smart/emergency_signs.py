@@ -1,7 +1,7 @@
 """What makes an emergency access worth a second look: many of them, a relative, a neighbour, the own record.
 
 Staff who look at relatives are the main misuse of records; no technical limit keeps them from it, so that somebody has
-to look.  Each sign is but a hint: the access is open meanwhile.  DESIGN 6, A10
+to look.  Each sign is but a hint: the access is open meanwhile.  rule A10
 """
 
 from __future__ import annotations

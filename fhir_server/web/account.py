@@ -77,7 +77,7 @@ def blueprint(
 
 
 def _opened(account: Account, emergencies: Callable[[str], Sequence[Access]], zone: tzinfo) -> list[dict[str, Any]]:
-    """The emergency accesses to the records of the account, as the page has them on top.  DESIGN 6, A12"""
+    """The emergency accesses to the records of the account, as the page has them on top.  rule A12"""
     found = [(access, profile) for profile in account.profiles for access in emergencies(profile.patient)]
     return [
         {

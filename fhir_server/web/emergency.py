@@ -1,7 +1,7 @@
 """The step before a record is opened in an emergency: what the law says, a reason, and then the button.
 
 Its form decides: who declares the emergency opens the record, and nothing more is asked.  Who may not is told so in
-the same words whatever stands against it.  DESIGN 6, A10, A11; CSP L1111-17; homologation DMP: EX_0.2-1050
+the same words whatever stands against it.  rule A10, A11; CSP L1111-17; homologation DMP: EX_0.2-1050
 """
 
 from __future__ import annotations

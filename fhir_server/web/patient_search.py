@@ -1,6 +1,6 @@
 """The page where a professional names the patient: by exact identity, counted and recorded; never a list.
 
-DMP TD0.2; DESIGN A15 (a minor's secret care), A18 (exact identity)
+DMP TD0.2; rule A15 (a minor's secret care), A18 (exact identity)
 """
 
 from __future__ import annotations

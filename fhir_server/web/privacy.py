@@ -2,7 +2,7 @@
 
 They write the Consents that a portal writes, through the repository, as the person who is signed in.  Whose record it
 is stands on top of each; a caregiver sees who has opened it, and decides nothing.
-DESIGN 6; CSP R1111-43, R1111-46; OWASP ASVS 5.0: 3.5.1
+docs/access.md; CSP R1111-43, R1111-46; OWASP ASVS 5.0: 3.5.1
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a professional may not see changes no answer to them, and less permission never shows more.
 
 The same questions, before and after what is hidden changes: masked documents, sections that no permit covers, and the
-records of those who permitted nothing.  DESIGN A5 to A7; the threat list's properties 1 and 2.
+records of those who permitted nothing.  rule A5 to A7; the threat list's properties 1 and 2.
 """
 
 from __future__ import annotations

@@ -383,7 +383,7 @@ def test_what_is_too_large_leaves_the_others(tmp_path: Path, load: Load, operato
 
 
 def test_every_transaction_is_recorded_as_the_operators(tmp_path: Path, load: Load, served: Served) -> None:
-    """DESIGN A17: each version that was written is named by an AuditEvent."""
+    """rule A17: each version that was written is named by an AuditEvent."""
     ids = [new() for _ in range(3)]
     (tmp_path / "a.ndjson").write_bytes(lines(*(patient(id=id) for id in ids)))
     load(tmp_path)

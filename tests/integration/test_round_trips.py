@@ -85,7 +85,7 @@ def test_an_access_of_a_patient_s_app_costs_no_more_than_the_operator_s(
 def test_an_access_of_a_professional_costs_one_more(
     listened: tuple[Served, Commands], record: tuple[str, str], path: str
 ) -> None:
-    """docs/decisions/0004; DESIGN A4: what the holder has said holds at the next request, so it is asked at each"""
+    """docs/decisions/0004; rule A4: what the holder has said holds at the next request, so it is asked at each"""
     served, commands = listened
     facts = {"practitioner": "d", "role": "PractitionerRole/d", "profession": "10"}
     doctor = served.caller("user/*.cruds", kind="professional", **facts)

@@ -197,7 +197,7 @@ def test_every_route_needs_its_letter(
 @pytest.mark.parametrize("context", ["patient", "user", "system"])
 @pytest.mark.parametrize("name", ASKED_OF_OTHERS)
 def test_an_answer_made_of_others_needs_a_scope_for_them(served: Served, name: str, context: str) -> None:
-    """DESIGN 7: a scope narrows what an operation answers of; without any for it, 403"""
+    """docs/access.md: a scope narrows what an operation answers of; without any for it, 403"""
     id, _ = served.patient()
     path = ASKED_OF_OTHERS[name].replace("{id}", id)
     for scope in (f"{context}/Immunization.cruds", f"{context}/Patient.cud"):

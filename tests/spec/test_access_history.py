@@ -1,6 +1,6 @@
 """Patient/[id]/$access-history: who has opened a record, told so that its patient can judge whether it was right.
 
-CSP R1111-43; DESIGN 6, A17
+CSP R1111-43; rule A17
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the authorization server does is in the same record as every access.  IHE BALP; DESIGN 6, A17"""
+"""What the authorization server does is in the same record as every access.  IHE BALP; rule A17"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_grant_and_each_token_are_recorded(launches: Launching) -> None:
 
 
 def test_a_refusal_is_recorded(launches: Launching) -> None:
-    """DESIGN 6, A17: granted or refused"""
+    """rule A17: granted or refused"""
     account = launches.person()
     launch = launches.launch(launches.register(scope=SCOPE), launches.sign_in(account))
     request = launch.asked()

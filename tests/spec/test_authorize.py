@@ -352,7 +352,7 @@ def test_which_page_is_due(launches: Launching) -> None:
 
 
 def test_a_sign_in_is_as_fresh_as_the_client_asks(launches: Launching) -> None:
-    """OIDC Core s. 3.1.2.1: prompt=login and max_age; DESIGN 6, A10: an emergency, five minutes"""
+    """OIDC Core s. 3.1.2.1: prompt=login and max_age; rule A10: an emergency, five minutes"""
     session = launches.sign_in(launches.person())
     doctor = launches.sign_in(practitioner="dr-fresh", profession="10")
     software = {"audience": "professional", "scope": "user/*.rs __bris_de_glace"}
@@ -433,19 +433,19 @@ class TestEmergency:
         return launch, launches.smart.authorization.find(name, launch.session)
 
     def test_is_for_the_software_of_professionals(self, launches: Launching) -> None:
-        """DESIGN 7: the words are no patient's"""
+        """docs/access.md: the words are no patient's"""
         client = launches.register(scope="patient/*.rs __bris_de_glace")
         told = error_of(launches.launch(client, scope="launch/patient patient/*.rs __bris_de_glace").begin())
         assert told["error"] == "invalid_scope"
 
     def test_two_at_once_are_none(self, launches: Launching) -> None:
-        """DESIGN 6, A10 and A11: one mode, one purpose"""
+        """rule A10 and A11: one mode, one purpose"""
         scope = "user/*.rs __bris_de_glace __centre_15"
         told = error_of(launches.launch(launches.register(audience="professional", scope=scope)).begin())
         assert told["error"] == "invalid_scope"
 
     def test_needs_the_right_that_the_identity_provider_asserts(self, launches: Launching) -> None:
-        """DESIGN 6, A11: regulators only"""
+        """rule A11: regulators only"""
         launch, request = self.ask(launches, "__centre_15")
         with launches.app.test_request_context(), pytest.raises(Refused) as refused:
             launches.smart.authorization.step(request, launch.session)
@@ -454,7 +454,7 @@ class TestEmergency:
         assert launches.smart.authorization.step(request, launch.session) == "patient"
 
     def test_needs_a_patient_and_a_reason_and_gives_a_token_that_ends(self, launches: Launching) -> None:
-        """DESIGN 6, A10: one patient, read only, at most one hour, no refresh"""
+        """rule A10: one patient, read only, at most one hour, no refresh"""
         launch, request = self.ask(launches, "__bris_de_glace", profession="10")
         patient = launches.patient()
         authorization = launches.smart.authorization

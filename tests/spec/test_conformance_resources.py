@@ -114,7 +114,7 @@ def test_they_say_what_the_server_does_and_are_not_changed(operator: Caller) -> 
 
 
 def test_whoever_has_a_token_reads_them_and_changes_none(served: Served) -> None:
-    """DESIGN A18: directory resources and terminologies are readable by any authenticated client"""
+    """rule A18: directory resources and terminologies are readable by any authenticated client"""
     _, patient = served.patient("patient/*.cruds")
 
     assert patient("GET", "StructureDefinition/fr-core-patient").status_code == 200

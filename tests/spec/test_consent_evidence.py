@@ -1,6 +1,6 @@
 """The Consent that stands in the record for each grant: with it, or not at all; and nobody's to change.
 
-R4: consent.html; DESIGN A3
+R4: consent.html; rule A3
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def test_allowing_again_is_the_same_consent(launches: Launching) -> None:
 
 
 def test_it_lets_nobody_in_and_keeps_nobody_out(launches: Launching) -> None:
-    """DESIGN A5, A6: the evidence of an app is no choice about professionals"""
+    """rule A5, A6: the evidence of an app is no choice about professionals"""
     person = browser(launches, launches.person())
     grant = connect(launches, person)
     found = choices(None, str(grant.patient), [kept(launches, grant)], [])

@@ -1,4 +1,4 @@
-"""What may be deposited, and as what.  R4: binary.html#rest; DESIGN A16"""
+"""What may be deposited, and as what.  R4: binary.html#rest; rule A16"""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_nobody_but_the_operator_says_who_did_what(served: Served, method: str) 
 
 
 def test_a_parameter_has_a_bound_on_its_values(operator: Caller) -> None:
-    """DESIGN 8: a budget is answered with its limit, never with a truncation"""
+    """docs/operating.md: a budget is answered with its limit, never with a truncation"""
     answer = operator("GET", "Observation?code=" + ",".join(map(str, range(600))))
 
     assert answer.status_code == 400

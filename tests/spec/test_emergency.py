@@ -1,6 +1,6 @@
 """Emergency access as a whole: who is let in, into what, for how long, who is told, and who looks at it afterwards.
 
-DESIGN 6, A5, A10 to A12; threats B1 to B8; CSP L1111-17; DICOM PS3.16 CID 401: 110127, 110138
+rule A5, A10 to A12; threats B1 to B8; CSP L1111-17; DICOM PS3.16 CID 401: 110127, 110138
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Patient/[id]/$explain-access: every sentence is held to what a read as that professional really answers.
 
-DESIGN 6, A1 to A18; CSP R1111-46, R1111-49
+rule A1 to A18; CSP R1111-46, R1111-49
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A cell of the matrix is a caller, and what is hidden from them by one of the holder's choices.  All the ways out are
 asked before it is kept and once it is, and every answer has to be the same in every byte and header.  The last test
 asks the same of somebody who may see it: a way out that tells nothing even then would prove nothing.
-DESIGN A1 to A18; the threat list's C1 to C33
+rule A1 to A18; the threat list's C1 to C33
 """
 
 from __future__ import annotations

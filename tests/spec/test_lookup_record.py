@@ -1,6 +1,6 @@
 """Patient/$lookup-record: exact traits in; existence and access out, and nothing else.
 
-DMP TD0.2; DESIGN A5, A6, A17, A18; CSP R1111-43
+DMP TD0.2; rule A5, A6, A17, A18; CSP R1111-43
 """
 
 from __future__ import annotations

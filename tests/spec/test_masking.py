@@ -1,6 +1,6 @@
 """Labels: who sets which, when they fall, and what follows them.
 
-DESIGN A2, A3, A7, A9, A15, A16; PDSm flows 03 and 04; DMP TD3.3a and TD3.3b; CSP R1111-49, R1111-50, R1111-53
+rule A2, A3, A7, A9, A15, A16; PDSm flows 03 and 04; DMP TD3.3a and TD3.3b; CSP R1111-49, R1111-50, R1111-53
 """
 
 from __future__ import annotations

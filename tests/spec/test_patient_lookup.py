@@ -1,6 +1,6 @@
 """A professional names a patient: exactly, counted, recorded, and nothing to browse.
 
-DMP TD0.2; DESIGN A15 (a minor's secret care), A18 (exact identity); RNIV: identity traits
+DMP TD0.2; rule A15 (a minor's secret care), A18 (exact identity); RNIV: identity traits
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def space(status: str) -> dict[str, Any]:
     ],
 )
 def test_a_space_that_is_not_open_cannot_be_told_from_none(changes: dict[str, Any], is_open: bool) -> None:
-    """DESIGN A1"""
+    """rule A1"""
     for asked in (Number(NUMBER), Traits("Lefèvre", BORN, "female")):
         found = patient_lookup.find(asked, Store(person(**changes)).find, tests=False)
         assert (found == "nobody") is not is_open
@@ -363,7 +363,7 @@ def test_nothing_to_browse(searching: Searching, family: str) -> None:
 
 
 def test_who_opposed_cannot_be_told_from_who_is_not_there(searching: Searching) -> None:
-    """DESIGN A1; the answer to both is the same to the letter"""
+    """rule A1; the answer to both is the same to the letter"""
 
     def same(answer: TestResponse) -> str:
         return re.sub(r'value="[^"]*"', "", answer.text)
@@ -446,7 +446,7 @@ def events(practice: Practice) -> list[dict[str, Any]]:
 
 
 def test_each_search_is_recorded_found_or_not(searching: Searching) -> None:
-    """CSP R1111-43; DESIGN A17: by whom, what was asked, and in whose record the answer is to be read"""
+    """CSP R1111-43; rule A17: by whom, what was asked, and in whose record the answer is to be read"""
     before = len(events(searching.practice))
     searching.by_number(NUMBER)
     searching.by_traits("Nobody", "1969-05-12", "female")
@@ -461,7 +461,7 @@ def test_each_search_is_recorded_found_or_not(searching: Searching) -> None:
 
 
 def test_a_secret_session_of_a_minor(searching: Searching) -> None:
-    """DESIGN A15; CSP R1111-50"""
+    """rule A15; CSP R1111-50"""
     born = f"{searching.practice.at.clock().year - 10}-03-04"
     answer = searching.by_traits("O'Brien-Petit", born, "male")
     assert 'name="secret"' in answer.text

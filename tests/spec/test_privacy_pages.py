@@ -1,6 +1,6 @@
 """The pages of privacy: what is chosen there is in force at the next request, and only who decides chooses.
 
-DESIGN 6; CSP R1111-43, R1111-46; OWASP ASVS 5.0: 3.5.1
+docs/access.md; CSP R1111-43, R1111-46; OWASP ASVS 5.0: 3.5.1
 """
 
 from __future__ import annotations

@@ -408,7 +408,7 @@ def test_no_national_identifier_or_two(said: dict[str, Any]) -> None:
     [("VRAI", True), ("FAUX", False), ("", False), (None, False), ("vrai", False), (True, False), (["VRAI"], False)],
 )
 def test_the_right_to_regulate_calls(said: Any, regulator: bool) -> None:
-    """DESIGN A11: it is what the identity provider asserts, to the letter"""
+    """rule A11: it is what the identity provider asserts, to the letter"""
     assert professionals.read(claims(Acces_Regulation_Medicale=said)).regulator is regulator
 
 

@@ -1,6 +1,6 @@
 """The patient's choices in force, on every way out and at the very next request.
 
-DESIGN A1 to A18; CSP R1111-40 to R1111-53
+rule A1 to A18; CSP R1111-40 to R1111-53
 """
 
 from __future__ import annotations

@@ -440,7 +440,7 @@ PATHS = (
 
 @pytest.mark.parametrize("path", PATHS)
 def test_any_authenticated_client_may_ask(asked: Caller, served: Served, nobody: Caller, path: str) -> None:
-    """DESIGN A18: terminologies are readable by any authenticated client; its scopes narrow that"""
+    """rule A18: terminologies are readable by any authenticated client; its scopes narrow that"""
     id, patient = served.patient()
     professional = served.caller("user/*.rs", practitioner="p1")
     assert patient("GET", path).status_code == 200
@@ -450,7 +450,7 @@ def test_any_authenticated_client_may_ask(asked: Caller, served: Served, nobody:
 
 
 def test_each_call_is_recorded(asked: Caller, served: Served) -> None:
-    """DESIGN A17: every access is recorded, an instance with its version"""
+    """rule A17: every access is recorded, an instance with its version"""
     by_url = served.events(asked("GET", f"ValueSet/$expand?url={PETS}"))
     instance = served.events(asked("GET", "ValueSet/pets/$expand"))
     refusal = served.events(asked("GET", "ValueSet/$expand?url=http://none.example"))

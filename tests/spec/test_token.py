@@ -393,7 +393,7 @@ def test_no_secret_is_kept_as_it_is(launches: Launching) -> None:
 
 
 class TestEndings:
-    """What ends a token at the very next request: RFC 7009 s. 2.1; DESIGN 6, A13."""
+    """What ends a token at the very next request: RFC 7009 s. 2.1; rule A13."""
 
     def dead(self, launches: Launching, launch: Launch, told: dict[str, Any]) -> bool:
         answer = launches.caller(told["access_token"])("GET", "Patient")
@@ -401,14 +401,14 @@ class TestEndings:
         return answer.status_code == 401 and (refreshed is None or refreshed.status_code in (400, 401))
 
     def test_suspending_the_client(self, launches: Launching) -> None:
-        """DESIGN 6, A13"""
+        """rule A13"""
         launch = begun(launches)
         told = launch.tokens()
         launches.kept.clients.suspend(launch.client.client_id)
         assert self.dead(launches, launch, told)
 
     def test_withdrawing_the_grant(self, launches: Launching) -> None:
-        """DESIGN 6, A13"""
+        """rule A13"""
         launch = begun(launches)
         told = launch.tokens()
         grants = launches.kept.grants
@@ -560,7 +560,7 @@ class TestEhrLaunch:
     def test_the_name_of_the_patient_is_for_who_may_see_it(
         self, launches: Launching, software: tuple[Any, str]
     ) -> None:
-        """DESIGN 6, A18: nobody learns names by making up ids; whose own record it is sees it on the page"""
+        """rule A18: nobody learns names by making up ids; whose own record it is sees it on the page"""
         session, token = software
         app, patient = self.app(launches), launches.patient()
         value = self.open(launches, token, client_id=app.client_id, patient=patient).json["launch"]

@@ -35,7 +35,7 @@ def test_a_scope_has_a_length() -> None:
 
 @pytest.mark.parametrize("word", ["offline_access", "__bris_de_glace", "__centre_15"])
 def test_some_words_are_for_clients_that_are_registered_with_them(word: str) -> None:
-    """DESIGN 7; SMART 2.2: offline_access"""
+    """docs/access.md; SMART 2.2: offline_access"""
     assert allowed(f"openid {word}", "patient/*.rs") == "openid"
     assert allowed(f"openid {word}", f"patient/*.rs {word}") == f"openid {word}"
 

@@ -1,6 +1,6 @@
 """The holder's choices, as Consents say them and as they are kept; the habilitation matrix.
 
-R4: consent.html; CSP R1111-46; DESIGN A6
+R4: consent.html; CSP R1111-46; rule A6
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def seed() -> dict[str, dict[str, Any]]:
 
 
 def test_each_type_of_a_record_is_in_a_section() -> None:
-    """DESIGN 6: a type that no section knows, no permit could open"""
+    """docs/access.md: a type that no section knows, no permit could open"""
     assert [type for type in RECORDS if not sections.sections_of(type)] == []
 
 

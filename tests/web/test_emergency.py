@@ -1,6 +1,6 @@
 """Emergency access in a real browser: from the software over the page that asks why to the record, and who is told.
 
-DESIGN 6, A10 to A12; homologation DMP: EX_0.2-1050, EX_0.3-1050 (the mode is shown all the time); WCAG 2.2: 1.4.10,
+rule A10 to A12; homologation DMP: EX_0.2-1050, EX_0.3-1050 (the mode is shown all the time); WCAG 2.2: 1.4.10,
 2.1.1, 2.5.8, 3.3.1
 """
 

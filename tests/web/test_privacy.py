@@ -1,6 +1,6 @@
 """A person decides who sees the record, in a real browser: with the keyboard, on a telephone, without a script.
 
-WCAG 2.2; DESIGN 6
+WCAG 2.2; docs/access.md
 """
 
 from __future__ import annotations
