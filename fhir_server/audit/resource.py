@@ -43,6 +43,7 @@ _OTHERWISE = {
     "emergency-stop": ("110113", "110138", "Emergency Override Stopped"),
     "emergency-alert": ("110113", "110113", "Security Alert"),
     "emergency-review": ("110113", "110113", "Security Alert"),
+    "report-review": ("110113", "110113", "Security Alert"),
 }
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -12,6 +12,7 @@ from fhir_server import app
 from fhir_server.access import Actor
 from fhir_server.accounts.reports import Reports
 from fhir_server.cli.arguments import add_data_dir, prepared
+from fhir_server.cli.audit_key import with_audit_key
 from fhir_server.config import Settings
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.smart.recording import Recording
@@ -35,7 +36,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Do what the verb says.  Raises BadRequest, NotFound, Conflict."""
     with prepared(arguments, settings) as client:
-        around = app.surroundings(client, settings, app.base_of(client, settings))
+        around = app.surroundings(client, with_audit_key(arguments, settings), app.base_of(client, settings))
         record = Recording(around.recorder, app.new_id, app.now)
         arguments.work(arguments, app.reports_of(around.store.database, settings), record)
 

@@ -157,10 +157,6 @@ class Grants:
                 self._changed(after)
                 return after
 
-    def withdraw_all(self, sub: str) -> int:
-        """End every living grant of this person; how many there were."""
-        return sum(self.withdraw(grant.id) is not None for grant in self.of(sub) if grant.status == "live")
-
     def _without(self, grant: Grant, rows: frozenset[str] | None) -> Grant:
         scope = ""
         if rows is not None:
