@@ -53,7 +53,7 @@ class Reports:
     def put(self, *, event: str, day: str, patient: str, sub: str, text: str) -> str:
         """Keep the report and, in the same transaction, the notice to the operator; the name of the report."""
         kept = {"event": event, "day": day, "patient": patient, "sub": sub, "text": text[:2000]}
-        id = secrets.token_urlsafe(9)
+        id = secrets.token_hex(8)  # hexadecimal: typed at a command line, where a leading hyphen is an option
         with suppress(DuplicateKeyError), answering():
             before = self._reports.find_one({"event": event, "sub": sub}, {"_id": 1})
             if before:
