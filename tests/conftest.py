@@ -77,7 +77,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """What `make demo` runs, shared by the whole run: the seed record, its people, and the clients of the sandbox."""
     server = Server(tmp_path_factory.mktemp("demonstration") / "data", command="demo")
     try:
-        yield server.start(seconds=240)  # it loads the seed record first
+        yield server.start()
     finally:
         end(server)
 

@@ -19,6 +19,8 @@ from typing import Any
 
 COMMAND = (sys.executable, "-m", "fhir_server")
 ROOT = Path(__file__).resolve().parent.parent
+#: How many seconds whatever should happen is waited for: it says how busy a machine may be, and nothing of the code.
+PATIENCE = 120
 
 
 def environ(**settings: str) -> dict[str, str]:
@@ -28,7 +30,7 @@ def environ(**settings: str) -> dict[str, str]:
     return bare | named | {"PYTHONPATH": str(ROOT)}
 
 
-def run(*arguments: object, seconds: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: object, seconds: float = PATIENCE, **settings: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself, ended."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
@@ -47,7 +49,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = 30) -> None:
+def wait_until(holds: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Return once it holds; AssertionError if it never does."""
     end = time.monotonic() + seconds
     while not holds():
@@ -89,7 +91,7 @@ class Client:
     """One connection, made again when it breaks; nothing is ever sent twice.  For one thread."""
 
     def __init__(self, port: int, token: str):
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/fhir+json"}
 
     def send(self, method: str, path: str, resource: dict[str, Any] | None = None, **headers: str) -> Answer:
@@ -134,7 +136,7 @@ class Server:
         assert self.process
         return self.process.pid
 
-    def start(self, seconds: float = 60) -> Server:
+    def start(self) -> Server:
         """Return once it answers.  AssertionError with what it said if it ends instead."""
         workers = ("--workers", str(self.workers)) if self.command == "serve" else ()
         said = self.data_dir.with_suffix(".said")
@@ -148,7 +150,8 @@ class Server:
                 start_new_session=True,
                 text=True,
             )
-        wait_until(lambda: self.process.poll() is not None or self.is_ready(), seconds)
+        # `demo` loads the record first.
+        wait_until(lambda: self.process.poll() is not None or self.is_ready(), 2 * PATIENCE)
         assert self.process.poll() is None, said.read_text()
         return self
 
@@ -211,7 +214,7 @@ class Server:
         """SIGTERM, as an init system sends it; the exit code."""
         assert self.process
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager

@@ -36,10 +36,7 @@ def foreign(home: Path, *options: str) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     try:
-        for _ in range(1000):
-            if accepts(home / "db.sock"):
-                break
-            time.sleep(0.02)
+        wait_until(lambda: accepts(home / "db.sock"))
         yield f"mongodb://{quote(str(home / 'db.sock'), safe='')}/"
     finally:
         program.kill()
@@ -187,11 +184,7 @@ def test_an_error_leaves_no_client_open(home: Path) -> None:
         before = counting.admin.command("serverStatus")["connections"]["current"]
         for _ in range(5):
             refusal(uri)
-        for _ in range(100):
-            if counting.admin.command("serverStatus")["connections"]["current"] <= before + 1:
-                return
-            time.sleep(0.05)
-    raise PyMongoError("connections were left open")
+        wait_until(lambda: counting.admin.command("serverStatus")["connections"]["current"] <= before + 1)
 
 
 @contextmanager
@@ -201,15 +194,18 @@ def hung(data_dir: Path) -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     try:
         # A signal is on its way for a while: one thread of many may still answer.
-        wait_until(lambda: all(state(thread) == "T" for thread in Path(f"/proc/{pid}/task").iterdir()))
+        wait_until(lambda: all(state(thread) in "TX" for thread in Path(f"/proc/{pid}/task").iterdir()))
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
 
 
 def state(thread: Path) -> str:
-    """One letter; proc(5), stat."""
-    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    """One letter; proc(5), stat.  X: it has ended meanwhile."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
 
 
 def test_a_store_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
@@ -229,9 +225,9 @@ def test_a_store_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
             asked = time.monotonic() - began - called
         again = served.app.test_client().get("/health/ready")
 
-    assert called < 5
+    assert called < 9
     assert ready.status_code == 503
-    assert asked < 5
+    assert asked < 9
     assert again.status_code == 200
 
 

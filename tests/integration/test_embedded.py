@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 
 from fhir_server.storage import embedded, mongod
 from fhir_server.storage.connection import Opened, StartError, connect, open_database
+from tests.servers import PATIENCE, is_running, wait_until
 
 Client = MongoClient[dict[str, Any]]
 
@@ -59,20 +60,9 @@ def pid_of(data_dir: Path) -> int:
     return int((data_dir / "mongodb" / "mongod.lock").read_text())
 
 
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    for _ in range(500):
-        if not runs(pid):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"{pid} survived SIGKILL")
+    wait_until(lambda: not is_running(pid))
 
 
 def start(script: str, *arguments: str) -> subprocess.Popen[str]:
@@ -80,6 +70,15 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     process = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "open\n"
+    return process
+
+
+def writing(data_dir: Path) -> subprocess.Popen[str]:
+    """A writer that has told of some writes, and goes on."""
+    process = start(WRITER, str(data_dir))
+    assert process.stdout
+    for _ in range(20):
+        assert process.stdout.readline().startswith("w-")
     return process
 
 
@@ -108,7 +107,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "data"
     yield path
     lock = path / "mongodb" / "mongod.lock"
-    if lock.is_file() and lock.read_text() and runs(pid_of(path)):
+    if lock.is_file() and lock.read_text() and is_running(pid_of(path)):
         kill(pid_of(path))
 
 
@@ -122,7 +121,7 @@ def test_first_opens_second_joins_last_one_stops(data_dir: Path) -> None:
     with connect(second.uri) as client:
         client.record.written.insert_one({"_id": "a"})
     second.close()
-    assert not runs(pid)
+    assert not is_running(pid)
     assert (data_dir / "mongodb" / "mongod.lock").read_bytes() == b""
     with opened(data_dir) as again, connect(again.uri) as client:
         assert found(client) == {"a"}
@@ -136,7 +135,7 @@ def test_closing_twice_and_in_a_forked_process_does_nothing(data_dir: Path) -> N
         database.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    assert runs(pid_of(data_dir))
+    assert is_running(pid_of(data_dir))
     database.close()
     database.close()
 
@@ -207,10 +206,10 @@ def test_mongod_killed_while_writing(data_dir: Path) -> None:
         writer.start()
         for _ in range(2):
             seen = len(acknowledged)
-            wait_for(lambda seen=seen: len(acknowledged) > seen + 50)
+            wait_until(lambda seen=seen: len(acknowledged) > seen + 50)
             kill(pid_of(data_dir))
         seen = len(acknowledged)
-        wait_for(lambda: len(acknowledged) > seen + 50)
+        wait_until(lambda: len(acknowledged) > seen + 50)
         done.set()
         writer.join()
         assert found(client) == {str(number) for number in acknowledged}
@@ -218,31 +217,22 @@ def test_mongod_killed_while_writing(data_dir: Path) -> None:
         assert pid_of(data_dir) != before
 
 
-def wait_for(holds: Any) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_owner_killed_while_writing(data_dir: Path) -> None:
     """mongod lives on; the next command joins it and finds what was acknowledged."""
-    process = start(WRITER, str(data_dir))
-    time.sleep(0.3)
+    process = writing(data_dir)
     acknowledged = killed(process)
     pid = pid_of(data_dir)
-    assert runs(pid)
+    assert is_running(pid)
     with opened(data_dir) as database, connect(database.uri) as client:
         assert pid_of(data_dir) == pid
         assert acknowledged
         assert found(client) >= set(acknowledged)
-    assert not runs(pid)
+    assert not is_running(pid)
 
 
 def test_both_killed_while_writing(data_dir: Path) -> None:
     """The next command starts a mongod and finds what was acknowledged."""
-    process = start(WRITER, str(data_dir))
-    time.sleep(0.3)
+    process = writing(data_dir)
     process.send_signal(signal.SIGSTOP)
     kill(pid_of(data_dir))
     acknowledged = killed(process)
@@ -258,7 +248,7 @@ def test_mongod_killed_under_two_commands(data_dir: Path) -> None:
         kill(pid_of(data_dir))
         client.record.written.insert_one({"_id": "mine"})
         count = client.record.written.count_documents({})
-        wait_for(lambda: client.record.written.count_documents({}) > count + 20)
+        wait_until(lambda: client.record.written.count_documents({}) > count + 20)
         acknowledged = killed(process)
         assert found(client) >= {"mine", *acknowledged}
 
@@ -272,17 +262,18 @@ def test_mongod_that_cannot_be_started_again(data_dir: Path, monkeypatch: pytest
         with connect(share.uri) as client:
             found_in_wheel.insert(0, data_dir / "gone")
             kill(pid_of(data_dir))
-            wait_for(lambda: "mongod.not_restarted" in events(logged))
+            wait_until(lambda: "mongod.not_restarted" in events(logged))
             found_in_wheel.pop(0)
             client.record.written.insert_one({"_id": "a"})
-            wait_for(lambda: events(logged)[-1] == "mongod.restarted")
-            assert logged[-2]["reason"].startswith("No mongod found")
+            wait_until(lambda: events(logged)[-1] == "mongod.restarted")
+            failed = [entry for entry in logged if entry["event"] == "mongod.not_restarted"]
+            assert failed[-1]["reason"].startswith("No mongod found")
         found_in_wheel.insert(0, data_dir / "gone")
         kill(pid_of(data_dir))
-        wait_for(lambda: events(logged)[-1] == "mongod.not_restarted")
+        wait_until(lambda: events(logged)[-1] == "mongod.not_restarted")
         began = time.monotonic()
         share.leave()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60  # it waits two minutes for one that it has asked to end
 
 
 def events(logged: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -292,7 +283,7 @@ def events(logged: Sequence[Mapping[str, Any]]) -> list[str]:
 def test_starter_killed_while_mongod_starts(data_dir: Path) -> None:
     """A mongod that is starting on its own is joined like one that runs."""
     process = subprocess.Popen([sys.executable, "-c", WRITER, str(data_dir)], stdout=subprocess.DEVNULL)
-    wait_for((data_dir / "mongod.pid").is_file)
+    wait_until((data_dir / "mongod.pid").is_file)
     process.kill()
     process.wait()
     with opened(data_dir) as database, connect(database.uri) as client:
@@ -306,7 +297,7 @@ def test_a_killed_process_leaves_nothing_locked(data_dir: Path) -> None:
         began = time.monotonic()
         with session.start_transaction():
             client.record.chart.update_one({"_id": "a"}, {"$inc": {"n": 10}}, session=session)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 50
         assert client.record.chart.find_one() == {"_id": "a", "n": 10}
 
 
@@ -317,29 +308,28 @@ def test_interrupted_while_starting(data_dir: Path) -> None:
         if message == "Starting MongoDB.":
             threading.Timer(0.25, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    before = set(running())
     try:
         database = open_database(uri=None, data_dir=data_dir, progress=interrupt)
     except KeyboardInterrupt:
-        wait_for(lambda: set(running()) <= before)
+        wait_until(lambda: not running(data_dir))
         return
     with pytest.raises(KeyboardInterrupt):
-        time.sleep(5)
+        time.sleep(PATIENCE)
     database.close()
-    assert set(running()) <= before
+    assert not running(data_dir)
 
 
-def running() -> list[int]:
-    """The mongods of this machine."""
+def running(data_dir: Path) -> list[int]:
+    """The mongods of this data dir: other tests have theirs at the same time."""
     processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [pid for pid in processes if runs(pid) and name_of(pid) == "mongod"]
+    return [pid for pid in processes if is_running(pid) and str(data_dir / "mongodb") in command_of(pid)]
 
 
-def name_of(pid: int) -> str:
+def command_of(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
-        return ""
+        return []
 
 
 def test_in_use_by_another_program(data_dir: Path) -> None:
@@ -351,7 +341,7 @@ def test_in_use_by_another_program(data_dir: Path) -> None:
         stdout=subprocess.DEVNULL,
     )
     try:
-        wait_for(
+        wait_until(
             lambda: (
                 (data_dir / "mongodb" / "mongod.lock").is_file()
                 and (data_dir / "mongodb" / "mongod.lock").read_text() == f"{other.pid}\n"

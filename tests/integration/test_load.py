@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from fhir_server.cli.load import Summary
 from fhir_server.config import Settings, carried
 from tests.build import entry, observation, patient, transaction
 from tests.calls import Caller, Served, follow
-from tests.servers import COMMAND, environ, run, wait_until
+from tests.servers import COMMAND, PATIENCE, environ, run, wait_until
 
 BASE = "http://fhir.test/fhir"
 NPI = "http://hl7.org/fhir/sid/us-npi"
@@ -425,12 +424,12 @@ def test_the_command_loads_with_several_processes(tmp_path: Path, settings: dict
     """It says how many of each type, and exits 0; again, and all is there already."""
     ids = many(tmp_path / "Observation.ndjson", 1500)
     synthea(tmp_path, npi=new())
-    done = run("load", tmp_path, seconds=120, **settings)
+    done = run("load", tmp_path, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1505 loaded, 0 updated, 0 already there, 0 faulty" in done.stdout and "not kept here" in done.stdout
     for id in (ids[0], ids[-1]):
         operator.get(f"Observation/{id}")
-    done = run("load", tmp_path, seconds=120, **settings)
+    done = run("load", tmp_path, **settings)
     assert done.returncode == 0 and "0 loaded, 0 updated, 1505 already there" in done.stdout
 
 
@@ -457,16 +456,14 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(
         text=True,
         start_new_session=True,
     )
-    wait_until(lambda: served.database["Observation"].find_one({"_id": {"$in": ids}}), 60)
+    wait_until(lambda: served.database["Observation"].find_one({"_id": {"$in": ids}}))
     # As a terminal does it: to every process of the group.
     os.killpg(process.pid, signal.SIGINT)
-    began = time.monotonic()
-    out, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 20
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, out + err
     assert "Run the same command again" in out and "Traceback" not in err
     there = served.database["Observation"].count_documents({"_id": {"$in": ids}})
     assert 0 < there < len(ids) and f"{there} loaded" in out
-    done = run("load", tmp_path, seconds=120, **settings)
+    done = run("load", tmp_path, **settings)
     assert done.returncode == 0
     assert f"{len(ids) - there} loaded, 0 updated, {there} already there" in done.stdout

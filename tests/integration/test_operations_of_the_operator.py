@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +13,9 @@ import pytest
 import requests
 
 from fhir_server.storage import mongod
+from fhir_server.storage.connection import connect, open_database
 from tests.build import entry, patient, transaction
-from tests.servers import COMMAND, Server, end, environ, free_port, is_running, run, serving, wait_until
+from tests.servers import COMMAND, PATIENCE, Server, end, environ, free_port, is_running, run, serving, wait_until
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 SERVE = ("serve", "--port")
@@ -132,7 +132,7 @@ def test_nothing_to_load_starts_nothing(tmp_path: Path) -> None:
 def test_an_address_outside_of_the_api(server: Server) -> None:
     """A program gets FHIR; a browser, which cannot show it, a page"""
     place = server.base.removesuffix("/fhir") + "/nothing"
-    program, browser = requests.get(place, timeout=10), requests.get(place, headers={"Accept": BROWSER}, timeout=10)
+    program, browser = (requests.get(place, headers={"Accept": each}, timeout=PATIENCE) for each in ("*/*", BROWSER))
     assert (program.status_code, browser.status_code) == (404, 404)
     assert program.json()["resourceType"] == "OperationOutcome"
     assert browser.headers["Content-Type"] == "text/html; charset=utf-8" and "/fhir" in browser.text
@@ -185,7 +185,7 @@ def test_ctrl_c_stops_everything(stopped: Server) -> None:
     assert server.process
     server.interrupt()
 
-    assert server.process.wait(30) in (0, 130)
+    assert server.process.wait(PATIENCE) in (0, 130)
     nothing_is_left(server, database)
 
 
@@ -196,15 +196,17 @@ def test_sigterm_lets_what_is_under_way_end(stopped: Server) -> None:
     client = server.client(server.token())
     many = transaction(*(entry("POST", "Patient", patient()) for _ in range(1000)))
     assert server.process
-    soon = threading.Timer(0.2, server.process.terminate)
-    soon.start()
-    answer = client.send("POST", "", many)
-    soon.join()
+    with ThreadPoolExecutor(1) as pool:
+        with open_database(uri=None, data_dir=server.data_dir) as opened, connect(opened.uri) as mongo:
+            sent = pool.submit(client.send, "POST", "", many)
+            wait_until(lambda: sent.done() or mongo.admin.command("serverStatus")["transactions"]["currentOpen"])
+        server.process.terminate()
+        answer = sent.result()
     client.close()
 
     assert answer.status == 200
     assert len(answer.json()["entry"]) == 1000
-    assert server.process.wait(30) == 0
+    assert server.process.wait(PATIENCE) == 0
     nothing_is_left(server, database)
 
 
@@ -229,7 +231,7 @@ def test_a_signal_while_it_starts(tmp_path: Path, number: signal.Signals) -> Non
     )
     wait_until((data_dir / "mongodb" / "journal").exists)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode in (0, 128 + number)
     assert "Traceback" not in said

@@ -182,11 +182,15 @@ def test_no_plain_text_to_another_machine(outbox: Outbox, mail: MailServer, cloc
     assert outbox.latest()[0].state == "waiting"
 
 
-def test_the_thread_sends_what_is_put(outbox: Outbox, mail: MailServer, clock: Clock) -> None:
+def test_the_thread_sends_what_is_put(
+    outbox: Outbox, mail: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and not when it next looks by itself"""
+    monkeypatch.setattr("fhir_server.accounts.delivery.LOOK_SECONDS", 600.0)
     delivery = Delivery(outbox, {"email": by_smtp(f"smtp://127.0.0.1:{mail.port}", SENDER, clock)})
     delivery.start()
     outbox.put("email", "camille@example.org", "s", "t")
-    wait_until(lambda: mail.received, 4)
+    wait_until(lambda: mail.received)
     delivery.stop()
 
 

@@ -26,7 +26,7 @@ from fhir_server.search.index import entry as index_entry
 from fhir_server.storage.connection import connect, open_database
 from tests.build import entry, observation, patient, transaction
 from tests.calls import follow
-from tests.servers import Answer, Client, Server, batch, end, is_running, wait_until
+from tests.servers import PATIENCE, Answer, Client, Server, batch, end, is_running, wait_until
 
 SYSTEM = "urn:survival"
 #: What a client may be told while the store or the server is away.  R4: http.html#Status-Codes
@@ -59,7 +59,7 @@ class Writer(ABC, threading.Thread):
     def finish(self) -> None:
         """Stop it and wait for it."""
         self._done.set()
-        self.join(60)
+        self.join(2 * PATIENCE)
         assert not self.is_alive(), f"{self.name} still waits for an answer"
         assert self.failure is None
         self.client.close()
@@ -288,7 +288,7 @@ def kill_master(server: Server) -> None:
     os.kill(server.pid, signal.SIGKILL)
     assert server.process
     server.process.wait()
-    wait_until(lambda: not server.members(), 15)
+    wait_until(lambda: not server.members())
     server.start()
 
 
@@ -351,7 +351,7 @@ def go_on(writers: list[Writer], count: int) -> None:
         return not behind
 
     try:
-        wait_until(all_have, 40)
+        wait_until(all_have)
     except AssertionError:
         stuck = {w.name: (w.acknowledged - before[w], w.wrong[-1:], w.failure) for w in behind}
         raise AssertionError(f"these did not go on: {stuck}") from None

@@ -874,8 +874,9 @@ def test_nothing_may_be_kept_by_a_proxy(served: Served) -> None:
 
 def test_a_token_lives_as_long_as_it_was_made_for(mongodb_client: MongoClient[dict[str, Any]], served: Served) -> None:
     """RFC 6749 s. 5.1 expires_in"""
+    before = now()
     token = served.caller(lifetime=60).token
-    made = now()
+    after = now()
 
     def at(moment: datetime) -> Caller:
         settings = Settings(mongodb_database=served.name)
@@ -883,5 +884,5 @@ def test_a_token_lives_as_long_as_it_was_made_for(mongodb_client: MongoClient[di
             create_app(mongodb_client, settings, "http://fhir.test", clock=lambda: moment.astimezone(UTC)), token
         )
 
-    assert at(made + timedelta(seconds=59))("GET", "Patient/none").status_code == 404
-    assert at(made + timedelta(seconds=61))("GET", "Patient/none").status_code == 401
+    assert at(before + timedelta(seconds=59))("GET", "Patient/none").status_code == 404
+    assert at(after + timedelta(seconds=61))("GET", "Patient/none").status_code == 401

@@ -17,7 +17,7 @@ def test_the_black_box_suite_finds_no_fault(tmp_path: Path) -> None:
         token = server.token("system/*.cruds")
         run = subprocess.run(
             [sys.executable, "-m", "pytest", "conformance", "-q", "--tb=short", "-p", "no:cacheprovider"]
-            + ["--ignore=conformance/smart", "--fhir-base", server.base, "--token", token],
+            + ["--ignore=conformance/smart", f"--fhir-base={server.base}", f"--token={token}"],
             cwd=HOME,
             capture_output=True,
             text=True,

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -49,12 +49,13 @@ MARKUP = (
 
 @dataclass
 class Clock:
-    """The time, so much later than it is."""
+    """The time, so much later than it is, or than it was when the clock was stopped."""
 
     later: timedelta = timedelta(0)
+    stopped: datetime | None = None
 
     def __call__(self) -> Any:
-        return application.now() + self.later
+        return (self.stopped or application.now()) + self.later
 
 
 class Page(HTMLParser):
@@ -229,7 +230,7 @@ def fresh(world: World) -> Iterator[None]:
     """Nobody has failed yet, and it is now."""
     for name in ("_attempts", "_rates", "_one_time_codes", "_outbox", "_sessions", "_devices"):
         world.served.database[name].delete_many({})
-    world.clock.later = timedelta(0)
+    world.clock.later, world.clock.stopped = timedelta(0), None
     yield
 
 
@@ -581,6 +582,7 @@ def test_every_refusal_looks_the_same(world: World) -> None:
 
 
 def test_a_stranger_waits_and_the_holder_does_not(world: World) -> None:
+    world.clock.stopped = application.now()
     holder, stranger = world.browser(), world.browser()
     holder.sign_in()
     holder.send("/sign-out")

@@ -109,7 +109,6 @@ def open_page(browser: Browser, site: Site) -> Iterator[Open]:
         context.add_cookies([site.cookie(account)])  # type: ignore[list-item]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

@@ -82,7 +82,6 @@ def open_page(browser: Browser, record: Record) -> Iterator[Open]:
         context = browser.new_context(**{"locale": "fr-FR", "viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

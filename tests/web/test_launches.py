@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
@@ -14,33 +15,47 @@ MARTINE = ("martine.dubreuil", "Glycine&Muret58x")
 LEMOINE = ("helene.lemoine", "Stetho*Tilleul17")
 
 
-@pytest.fixture
-def said() -> list[str]:
-    """What pages complain of: a test that means it takes it out."""
-    return []
+@dataclass
+class Said:
+    """What pages complain of."""
+
+    texts: list[str] = field(default_factory=list)
+    meant: list[str] = field(default_factory=list)
+
+    def complained(self, page: Page, of: str) -> None:
+        """Return once a page has complained of this, which the test means; it may come more than once."""
+        self.meant.append(of)
+        for _ in range(600):
+            if any(of in text for text in self.texts):
+                return
+            page.wait_for_timeout(100)
+        raise AssertionError(self.texts)
+
+    def unmeant(self) -> list[str]:
+        """The complaints that no test means."""
+        return [text for text in self.texts if not any(of in text for of in self.meant)]
 
 
 @pytest.fixture
-def context(browser: Browser, said: list[str]) -> Iterator[BrowserContext]:
+def said() -> Said:
+    """Nothing yet."""
+    return Said()
+
+
+@pytest.fixture
+def context(browser: Browser, said: Said) -> Iterator[BrowserContext]:
     """A browser that nobody is signed in with; nothing is complained of."""
 
     def note(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            said.append(message.text)
+            said.texts.append(message.text)
 
-    expect.set_options(timeout=20_000)
     opened = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
     opened.on("console", note)
-    opened.on("weberror", lambda error: said.append(str(error.error)))
+    opened.on("weberror", lambda error: said.texts.append(str(error.error)))
     yield opened
     opened.close()
-    assert not said
-
-
-def complained(said: list[str], of: str) -> None:
-    """Assert that a page complained of this, and take it out."""
-    assert said and all(of in text for text in said), said
-    said.clear()
+    assert said.unmeant() == []
 
 
 def server_of(demonstration: Server) -> str:
@@ -119,7 +134,7 @@ def test_a_standalone_launch_to_its_end(context: BrowserContext, demonstration: 
     client.close()
 
 
-def test_what_was_not_ticked_is_not_shown(context: BrowserContext, demonstration: Server, said: list[str]) -> None:
+def test_what_was_not_ticked_is_not_shown(context: BrowserContext, demonstration: Server, said: Said) -> None:
     """SMART App Launch 2.2: best-practices.html: all or nothing is not enough"""
     page = context.new_page()
     connect(page, demonstration)
@@ -128,13 +143,13 @@ def test_what_was_not_ticked_is_not_shown(context: BrowserContext, demonstration
 
     expect(page.locator("#appointments li").first).to_be_visible()
     expect(page.locator("#no-measures")).to_have_text("Vous n'avez pas partagé cette partie de votre dossier.")
-    complained(said, of="403")
+    said.complained(page, of="403")
     expect(page.locator("#measures li")).to_have_count(0)
     assert "Observation" not in page.locator("#scopes").inner_text()
     expect(page.get_by_role("button", name="Renouveler le jeton")).to_be_hidden()  # it was for this once
 
 
-def test_a_refusal_comes_back_to_the_app(context: BrowserContext, demonstration: Server, said: list[str]) -> None:
+def test_a_refusal_comes_back_to_the_app(context: BrowserContext, demonstration: Server, said: Said) -> None:
     """RFC 6749 s. 4.1.2.1"""
     page = context.new_page()
     connect(page, demonstration)
@@ -142,28 +157,26 @@ def test_a_refusal_comes_back_to_the_app(context: BrowserContext, demonstration:
     page.get_by_role("link", name=re.compile("Retourner")).click()
 
     expect(page.get_by_text("Vous n'avez pas donné l'accès. Rien n'a été lu.")).to_be_visible()
-    complained(said, of="access_denied")
+    said.complained(page, of="access_denied")
     assert page.evaluate("JSON.parse(sessionStorage.getItem('smart/demo/app/')).access_token") is None
 
 
-def test_an_answer_of_somebody_else_is_not_taken(
-    context: BrowserContext, demonstration: Server, said: list[str]
-) -> None:
+def test_an_answer_of_somebody_else_is_not_taken(context: BrowserContext, demonstration: Server, said: Said) -> None:
     """RFC 6749 s. 10.12; RFC 9207 s. 2.4: state and issuer"""
     page = context.new_page()
     page.goto(f"{home_of(demonstration)}/demo/app/?code=stolen&state=guessed&iss=https://evil.example")
 
     expect(page.get_by_text("La réponse reçue n'est pas celle qui était attendue.")).to_be_visible()
-    complained(said, of="state")
+    said.complained(page, of="state")
 
 
-def test_the_app_goes_to_servers_that_it_knows(context: BrowserContext, demonstration: Server, said: list[str]) -> None:
+def test_the_app_goes_to_servers_that_it_knows(context: BrowserContext, demonstration: Server, said: Said) -> None:
     """SMART App Launch 2.2: app-launch.html (EHR launch): iss is what anybody can write into a link"""
     page = context.new_page()
     page.goto(f"{home_of(demonstration)}/demo/app/launch.html?iss=https://evil.example/fhir&launch=x")
 
     expect(page.get_by_text("Le logiciel qui ouvre cette application n'est pas connu d'elle.")).to_be_visible()
-    complained(said, of="unknown_server")
+    said.complained(page, of="unknown_server")
 
 
 def open_record(page: Page, demonstration: Server) -> None:

@@ -75,7 +75,6 @@ def open_page(browser: Browser, server: Server) -> Iterator[Open]:
         context = browser.new_context(**{"locale": "fr-FR", "viewport": PHONE, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",
