@@ -19,8 +19,9 @@ import structlog
 from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Request
 from werkzeug.datastructures import MultiDict
 
-from fhir_server.smart.assertions import ASSERTION_TYPE, Assertions, Refused, claimed_in
+from fhir_server.smart.assertions import ASSERTION_TYPE, Assertions, claimed_in
 from fhir_server.smart.clients import METHODS, Client
+from fhir_server.smart.signed import Refused
 
 _log = structlog.get_logger(__name__)
 

@@ -1,29 +1,18 @@
-"""Proofs of a key that an access token is bound to: a stolen token is of no use without the key.  RFC 9449
-
-_id          whose and which proof, as their hash
-expires_at   when it would be too old anyway
-"""
+"""Proofs of a key that an access token is bound to: a stolen token is of no use without the key.  RFC 9449"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749 import OAuth2Error
-from joserfc import jws
-from joserfc.errors import JoseError
-from pymongo import IndexModel, WriteConcern
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
 
 from fhir_server.smart.key_sets import UnusableKey, public_key
-from fhir_server.smart.tokens import digest
-from fhir_server.storage.store import answering
+from fhir_server.smart.signed import Once, Refused, Signed, read
 
 COLLECTION = "_proofs"
 #: "asymmetric digital signature algorithms": the metadata names them.
@@ -32,8 +21,6 @@ ALGORITHMS = ("ES256", "ES384", "RS256", "RS384", "PS256")
 OLDEST = timedelta(seconds=60)
 SKEW = timedelta(seconds=10)
 
-_LARGEST = 8_192
-_LONGEST_JTI = 255
 _FOREIGN = frozenset({"crit", "x5u", "x5c", "jku", "b64"})
 
 
@@ -47,13 +34,12 @@ class Proofs:
     """Checks proofs, and remembers those that were used."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]):
-        self._used = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
+        self._used = Once(database, COLLECTION)
         self._clock = clock
 
     def prepare(self) -> None:
         """Let MongoDB forget proofs that are past."""
-        dead = IndexModel("expires_at", name="expires_at", expireAfterSeconds=0)
-        self._used.create_indexes([dead], commitQuorum=0)  # as storage/indexes.py does, and for its reason
+        self._used.prepare()
 
     def key_of(self, proof: str, *, method: str, url: str, token: str | None = None) -> str:
         """
@@ -62,79 +48,43 @@ class Proofs:
         method, url   of the request that brings it; token: the access token that came along, if one did.
         Raises InvalidProof.
         """
-        extracted, claims = _read(proof)
-        thumbprint = _signer(extracted)
-        self._check(claims, method, url)
-        if token is not None and claims.get("ath") != _hash(token):
-            raise InvalidProof("ath is not the hash of the access token.")
-        self._spend(thumbprint, claims.get("jti"))
+        try:
+            signed = read(proof)
+            thumbprint = _signer(signed)
+            self._check(signed, method, url)
+            if token is not None and signed.claims.get("ath") != _hash(token):
+                raise Refused("ath is not the hash of the access token")
+            self._used.spend(thumbprint, signed.claims.get("jti"), until=self._clock() + OLDEST + 2 * SKEW)
+        except Refused as refusal:
+            raise InvalidProof(f"In the proof, {refusal}.") from None
         return thumbprint
 
-    def _check(self, claims: dict[str, Any], method: str, url: str) -> None:
+    def _check(self, signed: Signed, method: str, url: str) -> None:
+        claims = signed.claims
         if claims.get("htm") != method:
-            raise InvalidProof("htm is not the method of the request.")
+            raise Refused("htm is not the method of the request")
         if not isinstance(claims.get("htu"), str) or _place(claims["htu"]) != _place(url):
-            raise InvalidProof("htu is not the URL of the request.")
-        issued = claims.get("iat")
-        if isinstance(issued, bool) or not isinstance(issued, (int, float)) or not 0 <= issued < 1e11:
-            raise InvalidProof("iat is no number of seconds.")
-        age = self._clock() - datetime.fromtimestamp(issued, UTC)
-        if not -SKEW <= age <= OLDEST:
-            raise InvalidProof("iat is too long ago, or in the future.")
-
-    def _spend(self, thumbprint: str, jti: object) -> None:
-        if not isinstance(jti, str) or not jti or len(jti) > _LONGEST_JTI:
-            raise InvalidProof("jti must be a string of up to 255 characters.")
-        spent = {"_id": digest(json.dumps([thumbprint, jti])), "expires_at": self._clock() + OLDEST + 2 * SKEW}
-        with answering():
-            try:
-                self._used.insert_one(spent)
-            except DuplicateKeyError:
-                raise InvalidProof("jti was used before.") from None
+            raise Refused("htu is not the URL of the request")
+        issued = signed.time("iat")
+        if issued is None or not -SKEW <= self._clock() - issued <= OLDEST:
+            raise Refused("iat is missing, too long ago, or in the future")
 
 
-class _Registry(jws.JWSRegistry):
-    """What the header may hold is looked at below; here, headers as long as a proof may be."""
-
-    max_header_length = _LARGEST
-
-
-_REGISTRY = _Registry(algorithms=ALGORITHMS, strict_check_header=False)
-
-
-def _read(proof: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
-    if len(proof) > _LARGEST:
-        raise InvalidProof("The proof is too long.")
-    try:
-        extracted = jws.extract_compact(proof.encode("ascii"), registry=_REGISTRY)
-        claims = json.loads(extracted.payload)
-    except (JoseError, ValueError, RecursionError):
-        raise InvalidProof("The proof is no signed JWT.") from None
-    if not isinstance(extracted.protected, dict) or not isinstance(claims, dict):
-        raise InvalidProof("The proof is no signed JWT.")
-    return extracted, claims
-
-
-def _signer(extracted: jws.CompactSignature) -> str:
-    """The thumbprint of the key in the header, which signed.  RFC 9449 s. 4.3, s. 6.1"""
-    header = extracted.protected
-    algorithm, key = header.get("alg"), header.get("jwk")
-    if header.get("typ") != "dpop+jwt":
-        raise InvalidProof("typ must be dpop+jwt.")
+def _signer(signed: Signed) -> str:
+    """The thumbprint of the key in the header, which signed.  RFC 9449 s. 4.3, s. 6.1.  Raises Refused."""
+    algorithm, key = signed.header.get("alg"), signed.header.get("jwk")
+    if signed.header.get("typ") != "dpop+jwt":
+        raise Refused("typ must be dpop+jwt")
     if algorithm not in ALGORITHMS:
-        raise InvalidProof("alg is not one of those that the metadata name.")
-    if not isinstance(key, dict) or _FOREIGN & header.keys():
-        raise InvalidProof("The header must hold the public key as jwk, and no other.")
+        raise Refused("alg is not one of those that the metadata name")
+    if not isinstance(key, dict) or _FOREIGN & signed.header.keys():
+        raise Refused("the header must hold the public key as jwk, and no other")
     try:
-        read = public_key(key, algorithm)
-        signed = jws.validate_compact(extracted, read, [algorithm], _REGISTRY)
+        own = public_key(key, algorithm)
     except UnusableKey:
-        raise InvalidProof("The key in jwk cannot be used.") from None
-    except (JoseError, ValueError):
-        signed = False
-    if not signed:
-        raise InvalidProof("The signature is not good.")
-    return read.thumbprint()
+        raise Refused("the key in jwk cannot be used") from None
+    signed.check_signature(own, algorithm)
+    return str(own.thumbprint())
 
 
 def _place(url: str) -> tuple[str, str, int | None, str] | None:

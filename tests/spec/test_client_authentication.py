@@ -20,11 +20,12 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from fhir_server import app as application
-from fhir_server.smart.assertions import Assertions, Refused
+from fhir_server.smart.assertions import Assertions
 from fhir_server.smart.authentication import Authentication
 from fhir_server.smart.clients import Clients, new_secret
 from fhir_server.smart.fetching import Fetched, FetchError
 from fhir_server.smart.key_sets import FETCHES, PERIOD, KeySets
+from fhir_server.smart.signed import Refused
 from fhir_server.smart.tokens import digest
 from tests.clients import ISSUER, TOKEN_URL, assertion, claims, client, key, public
 
