@@ -1,4 +1,4 @@
-"""What this server promises where R4 leaves the choice.  DESIGN sections 3, 5, 8 and 11
+"""What this server promises where R4 leaves the choice.
 
 The other files accept whatever the standard allows; here stands the one answer of the design.
 """
@@ -147,7 +147,7 @@ def test_versions_are_counted_from_one(versions):
 
 @pytest.mark.parametrize("digits", ["1.0e-10", "1.0E-10", "6.02E+23", "120.50", "0.000", "-0.0", "1E3"])
 def test_decimals_stay_digit_for_digit(fhir, digits):
-    """DESIGN 5: the exact JSON bytes served, decimals keep their digits, down to the letter of the exponent"""
+    """The exact JSON bytes served, decimals keep their digits, down to the letter of the exponent"""
     body = '{"resourceType":"Observation","status":"final","code":{"text":"d"},"valueQuantity":{"value":DIGITS}}'
     body = body.replace("DIGITS", digits)
     created = fhir.post("Observation", body=body, headers={"Content-Type": fhir.json})
@@ -158,7 +158,7 @@ def test_decimals_stay_digit_for_digit(fhir, digits):
 
 
 def test_the_order_of_properties_is_the_clients(fhir):
-    """DESIGN 5: the exact JSON"""
+    """The exact JSON"""
     body = '{"resourceType":"Patient","gender":"male","active":true,"name":[{"given":["a"],"family":"b"}]}'
     created = fhir.post("Patient", body=body, headers={"Content-Type": fhir.json})
 
@@ -261,7 +261,7 @@ def test_an_unknown_profile_is_a_warning(fhir, new_patient):
 
 
 def test_a_body_over_the_limit_is_413(fhir):
-    """DESIGN 11: with an outcome, and read by the client"""
+    """RFC 9110 s. 15.5.14: with an outcome, and read by the client"""
     body = b'{"resourceType":"Patient","name":[{"family":"' + b"x" * 20_000_000 + b'"}]}'
 
     issues = fhir.issues(fhir.post("Patient", body=body, headers={"Content-Type": fhir.json}), 413)
@@ -360,7 +360,7 @@ def test_a_search_of_a_compartment(fhir, patient, observation):
 
 # -- the door ------------------------------------------------------------------------------------------------
 def test_discovery_needs_no_token(fhir):
-    """DESIGN 3"""
+    """R4 http.html#capabilities"""
     assert fhir.get("metadata", token=False).status_code == 200
     assert fhir.get(".well-known/smart-configuration", token=False).status_code == 200
 

@@ -13,7 +13,7 @@ resource tells:
 >>> demanded({"resourceType": "DocumentReference"}, "operator", table)
 ()
 
-R4: resource.html#Meta.profile; DESIGN section 8
+R4: resource.html#Meta.profile
 """
 
 from __future__ import annotations

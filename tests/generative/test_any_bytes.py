@@ -1,6 +1,6 @@
 """Whatever is sent, wherever: a 2xx, a 304 or a 4xx that says why in an OperationOutcome; and a refusal writes nothing.
 
-R4: http.html#Status-Codes; DESIGN section 11
+R4: http.html#Status-Codes
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a holder, or an operator, takes away is away at the very next request, on every worker, while others load it.
 
-DESIGN section 6: "Revoking, blocking, masking and opposing take effect at the next request on every worker"
+docs/access.md: how it is in force; docs/clients.md: suspending
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_what_was_deleted_comes_back_with_the_next_change(around: Surroundings) 
 
 
 def test_it_is_recorded_as_every_write_is(around: Surroundings) -> None:
-    """DESIGN 11: an AuditEvent in the transaction of the writes names each of them and who did it"""
+    """docs/decisions/0009: an AuditEvent in the transaction of the writes names each of them and who did it"""
     carried.keep(around, [ONE, TWO])
 
     everything = around.store.find("AuditEvent", EVERYTHING, allowed=EVERYTHING, limit=10)

@@ -80,7 +80,7 @@ def accesses(at: Launching, practitioner: str) -> list[Access]:
 
 
 def test_a_token_of_an_emergency(command: Command, launches: Launching, practitioner: Any) -> None:
-    """DESIGN 3 and 6, A10, A12: the same rules, notices and records"""
+    """docs/emergency.md, rules A10 and A12: the same rules, notices and records"""
     record, doctor = launches.patient(), practitioner()
     report = launches.served().caller().create(document(record))
     caller = launches.caller(command(*asked("bris_de_glace", doctor, record, *WHY)))
@@ -137,7 +137,7 @@ def test_what_makes_no_sense(
 
 
 def test_a_reason_without_a_code_is_another_reason(command: Command, launches: Launching, practitioner: Any) -> None:
-    """DESIGN 3: --reason TEXT"""
+    """docs/emergency.md: --reason TEXT"""
     doctor = practitioner()
     command(*asked("bris_de_glace", doctor, launches.patient(), "--reason", "Inconnu sur la voie publique : chute"))
     assert accesses(launches, doctor)[0].actor.reason == "Autre raison : Inconnu sur la voie publique : chute"

@@ -1,4 +1,4 @@
-"""The indexes of a store: built on whatever is there, and enough for what is asked.  DESIGN section 5"""
+"""The indexes of a store: built on whatever is there, and enough for what is asked.  docs/decisions/0007"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.calls import Caller, Served
 
 
 def test_an_index_that_is_new_is_built_on_what_is_there(database: Database, mongodb_client: MongoClient) -> None:
-    """DESIGN section 5: shipped and created at start; the mongod of a data dir has nobody to vote with on its commit"""
+    """Shipped, and created at start; the mongod of a data dir has nobody to vote with on its commit"""
     store = Store(mongodb_client, database.name)
     store.prepare()
     database["Patient"].insert_one({"_id": "1", "keys": []})
@@ -41,7 +41,7 @@ def test_an_index_that_is_new_is_built_on_what_is_there(database: Database, mong
 
 
 def test_the_history_of_one_record_costs_what_is_in_it(database: Database, mongodb_client: MongoClient) -> None:
-    """DESIGN section 10: a store grown 100-fold answers as soon"""
+    """docs/performance.md: a store grown 100-fold answers as soon"""
     Store(mongodb_client, database.name).prepare()
     beginning = datetime(2026, 1, 1, tzinfo=UTC)
     database[HISTORY].insert_many(
@@ -179,7 +179,7 @@ def planned(served: Served) -> Database:
 
 @pytest.mark.parametrize("type", TYPES)
 def test_no_parameter_runs_without_an_index(planned: Database, type: str) -> None:
-    """DESIGN section 5: an advertised search parameter without an index is a failed start"""
+    """An advertised search parameter without an index is a failed start"""
     faults = [
         f"{name}={text}: {fault}"
         for parameter in parameters(type).values()
@@ -192,7 +192,7 @@ def test_no_parameter_runs_without_an_index(planned: Database, type: str) -> Non
 
 @pytest.mark.parametrize("type", ["Patient", "Observation", "Appointment", "Composition", "AuditEvent"])
 def test_within_a_record_every_search_has_an_index(planned: Database, type: str) -> None:
-    """DESIGN section 5: patient first; within a record, what is negative is asked of the record alone"""
+    """docs/decisions/0007: patient first; within a record, what is negative is asked of the record alone"""
     for parameter in parameters(type).values():
         asked_for = [*queries(type, parameter)]
         # Without documents to try its plans on, the planner takes `_id:not` to be a search by `_id`.

@@ -1,6 +1,6 @@
 """The compact choices of each patient: whole whoever writes at the same time, and made anew where they are not there.
 
-DESIGN 5, 6; storage/choices.py
+docs/access.md: how it is in force; storage/choices.py
 """
 
 from __future__ import annotations

@@ -594,7 +594,7 @@ def test_a_reader_sees_what_any_worker_has_acknowledged(server: Server) -> None:
 
 
 def test_what_was_acknowledged_outlives_every_process(tmp_path: Path) -> None:
-    """DESIGN 11: SIGKILL to workers and mongod in the midst of it; then each answer has its record"""
+    """docs/decisions/0011: SIGKILL to workers and mongod in the midst of it; then each answer has its record"""
     server = Server(tmp_path / "data")
     try:
         server.start()

@@ -257,7 +257,7 @@ def test_the_first_leaves_and_the_second_goes_on(stopped: Server) -> None:
 
 
 def test_commands_that_start_together_prepare_one_database(tmp_path: Path) -> None:
-    """DESIGN 3: several commands may share one data dir, from their first moment on"""
+    """docs/decisions/0001: several commands may share one data dir, from their first moment on"""
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda _: run("token", "--scope", "system/*.r", "--data-dir", tmp_path / "d"), range(4)))
 

@@ -177,7 +177,7 @@ def test_a_patient_without_ins_is_a_french_patient_all_the_same() -> None:
 
 
 def test_all_faults_are_told_at_once_in_the_words_of_the_guide() -> None:
-    """DESIGN section 8: each with severity, code, place, and one plain sentence"""
+    """R4 operationoutcome.html: each with severity, code, place, and one plain sentence"""
     found = faults(edited(PATIENT_INS, {"birthDate": GONE, "gender": "other", "name.0.given": ["Zoé", "Marie"]}), INS)
 
     assert {issue.expression[0]: issue.diagnostics for issue in found} == {

@@ -216,7 +216,7 @@ def test_a_reference_whose_type_can_be_seen_is_not(reference: str) -> None:
 
 
 def test_a_fault_is_told_in_the_words_of_the_guide() -> None:
-    """DESIGN section 8: one plain sentence"""
+    """R4 operationoutcome.html#OperationOutcome.issue.diagnostics: one plain sentence"""
     found = PROFILES.faults(edited(CARE_TEAM, {"name": GONE}), CARE)
 
     assert [issue.diagnostics for issue in found] == ["`name` is required (CDS CareTeam: the name of the care circle)."]

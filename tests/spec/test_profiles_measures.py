@@ -123,7 +123,7 @@ def test_two_codes_are_in_use_for_one_measure(measure: str, code: str) -> None:
 
 
 def test_a_fault_is_told_in_the_words_of_the_guide() -> None:
-    """DESIGN section 8: one plain sentence"""
+    """R4 operationoutcome.html#OperationOutcome.issue.diagnostics: one plain sentence"""
     resource = edited(WEIGHT, {"valueQuantity.code": "g", "code.coding.0.code": "8302-2"})
 
     assert [issue.diagnostics for issue in faults(resource, f"{MESURES}/mesures-fr-observation-body-weight")] == [

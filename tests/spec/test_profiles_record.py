@@ -1,4 +1,4 @@
-"""What the record asks beyond the guides: messages, choices on access, allergies, the agenda.  DESIGN section 9"""
+"""What the record asks beyond the guides: messages, choices on access, allergies, the agenda.  profiles/README.md"""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_a_conditional_update_of_what_does_not_match(operator: Caller) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"If_None_Match": "*"}])
 def test_what_is_hidden_is_not_told_by_it(served: Served, operator: Caller, headers: dict[str, str]) -> None:
-    """DESIGN section 6: what may not be seen cannot be told from what is not there"""
+    """R4 security.html#AccessDenied: what may not be seen cannot be told from what is not there"""
     hidden = operator.create(patient()).partition("/")[2]
     _, other = served.patient()
     there, none = (other("PUT", f"Patient/{id}", patient(id=id), **headers) for id in (hidden, "updates-none"))

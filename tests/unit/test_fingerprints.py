@@ -91,7 +91,7 @@ def test_what_an_expression_asks_for(type: str, name: str, text: str, expected: 
 
 
 def test_a_record_is_asked_for_by_whose_it_is() -> None:
-    """DESIGN section 5: everything a decision needs is on the document"""
+    """docs/decisions/0002: everything a decision needs is on the document"""
     assert set(asked("Task", InRecord("1"))) == {("Task", OWNER)}
     assert set(asked("Task", Present("owner"))) == {("Task", "owner")}  # a parameter of its own
 

@@ -448,7 +448,7 @@ def test_a_primitive_and_its_extensions_have_rules_of_their_own() -> None:
 
 
 def test_a_resource_of_very_many_elements_does_not_take_for_ever() -> None:
-    """DESIGN section 11: of a hundred thousand names only the first are asked"""
+    """Of a hundred thousand names only the first are asked"""
     rule = {"key": "k-1", "severity": "warning", "human": "x", "expression": "text.exists()"}
     names = [{"text": "x"}] * (invariants.MOST + 5)
 
@@ -536,7 +536,7 @@ def test_a_profile_of_another_type_is_told_as_such() -> None:
 
 
 def test_what_is_claimed_is_checked_and_what_is_not_known_is_a_warning() -> None:
-    """R4: resource.html#Meta.profile; DESIGN section 8"""
+    """R4: resource.html#Meta.profile"""
     known = definition("Patient", {"id": "birthDate", "min": 1}, version="2.0")
     profiles = Profiles({URL: known}.get)
     claims = [f"{BASE}/Patient", "urn:unknown", f"{URL}|2.0", None, f"{URL}|1.0"]
@@ -555,7 +555,7 @@ def test_what_is_claimed_is_checked_and_what_is_not_known_is_a_warning() -> None
 
 
 def test_a_resource_of_very_many_claims_does_not_take_for_ever() -> None:
-    """DESIGN section 11: a claim is looked at once, and not without end"""
+    """R4: resource.html#Meta.profile: a claim is looked at once, and not without end"""
     profiles = Profiles({URL: definition("Patient", {"id": "birthDate", "min": 1})}.get)
 
     assert len(profiles.claimed(patient(meta={"profile": [URL] * 5}))) == 1
@@ -563,7 +563,7 @@ def test_a_resource_of_very_many_claims_does_not_take_for_ever() -> None:
 
 
 def test_compiled_profiles_are_kept_and_not_without_end() -> None:
-    """DESIGN section 10: memory is bounded"""
+    """Memory is bounded"""
     asked: list[str] = []
 
     def find(url: str) -> dict[str, Any]:
@@ -615,12 +615,12 @@ def test_what_the_seed_record_claims_is_true() -> None:
     [("operator", ()), ("patient", ()), ("measures", (f"{MESURES}/mesures-fr-observation-body-weight",))],
 )
 def test_services_demand_their_profiles_and_the_operator_none(caller: str, expected: tuple[str, ...]) -> None:
-    """DESIGN section 8"""
+    """README.md: FHIR_SERVER_DEMANDED_PROFILES; validation/demands.py"""
     assert demands.demanded(WEIGHT, caller) == expected
 
 
 def test_every_demand_is_a_profile_that_is_known_of_its_type() -> None:
-    """DESIGN section 8"""
+    """README.md: FHIR_SERVER_DEMANDED_PROFILES; validation/demands.py"""
     for types in demands.SERVICES.values():
         for type, urls in types.items():
             for url in set(urls) - {demands.MEASURES, demands.PDSM}:
@@ -649,13 +649,13 @@ def test_a_measure_is_known_by_its_code() -> None:
     [("somebody:Patient=urn:x", "unknown caller"), ("patient:Patiant=urn:x", "unknown resource type")],
 )
 def test_a_setting_that_cannot_be_read_says_why(text: str, words: str) -> None:
-    """DESIGN section 8: which profiles are demanded is a setting"""
+    """README.md, FHIR_SERVER_DEMANDED_PROFILES: which profiles are demanded is a setting"""
     with pytest.raises(ValueError, match=words):
         demands.read(text)
 
 
 def test_a_setting_changes_what_it_names_and_nothing_else() -> None:
-    """DESIGN section 8: which profiles are demanded is a setting"""
+    """README.md, FHIR_SERVER_DEMANDED_PROFILES: which profiles are demanded is a setting"""
     table = demands.read("backend:Observation=MEASURES,urn:x dossier:DocumentReference=")
 
     assert demands.demanded(WEIGHT, "backend", table) == (f"{MESURES}/mesures-fr-observation-body-weight", "urn:x")

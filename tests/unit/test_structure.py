@@ -674,7 +674,7 @@ def test_a_claimed_profile_that_is_not_known_is_a_warning_and_no_fault(profiles,
 
 
 def test_a_claimed_profile_that_is_known_is_held_to_the_resource():
-    """R4: profiling.html; DESIGN section 8: R4, every profile that is claimed, and those that are demanded"""
+    """R4: profiling.html: R4, every profile that is claimed, and those that are demanded"""
     ins = "https://hl7.fr/ig/fhir/core/StructureDefinition/fr-core-patient-ins"
     patient = {"resourceType": "Patient", "meta": {"profile": [ins]}, "gender": "masculin"}
 
@@ -687,7 +687,7 @@ def test_a_claimed_profile_that_is_known_is_held_to_the_resource():
 
 
 def test_a_demanded_profile_is_asked_of_what_claims_none():
-    """DESIGN section 8: which further profiles are demanded is a setting"""
+    """README.md, FHIR_SERVER_DEMANDED_PROFILES: which further profiles are demanded is a setting"""
     weight = "https://interop.esante.gouv.fr/ig/fhir/mesures/StructureDefinition/mesures-fr-observation-body-weight"
     observation = {"resourceType": "Observation", "status": "final", "code": {"text": "poids"}}
 
