@@ -17,8 +17,14 @@ from tests.launches import Launching, launching
 from tests.searches import Searched, searched
 from tests.servers import Server, end
 
-# How long an example takes says how busy the machine is, and nothing of the code.
-settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is, and nothing of the code.  Each run has the same examples, so
+# that what fails is of the change; `--hypothesis-profile explore` looks for others.
+_ANY_MACHINE: Any = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+}
+settings.register_profile("any-machine", derandomize=True, **_ANY_MACHINE)
+settings.register_profile("explore", **_ANY_MACHINE)
 settings.load_profile("any-machine")
 
 

@@ -209,7 +209,7 @@ def state(thread: Path) -> str:
 
 
 def test_a_store_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
-    """R4 http.html#Status-Codes: overload answers 503, never a time-out pile-up; a call ends long before PyMongo's monitor"""
+    """R4 http.html#Status-Codes: 503 and never a time-out pile-up; a call ends long before PyMongo's monitor"""
     with (
         open_database(uri=None, data_dir=tmp_path) as opened,
         connect(opened.uri) as patient,

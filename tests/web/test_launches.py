@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
@@ -13,6 +14,8 @@ from tests.servers import Server
 
 MARTINE = ("martine.dubreuil", "Glycine&Muret58x")
 LEMOINE = ("helene.lemoine", "Stetho*Tilleul17")
+#: What day the browser thinks it is: the appointments to come of the seed record are of the months after this one.
+TODAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @dataclass
@@ -51,6 +54,7 @@ def context(browser: Browser, said: Said) -> Iterator[BrowserContext]:
             said.texts.append(message.text)
 
     opened = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
+    opened.clock.set_fixed_time(TODAY)
     opened.on("console", note)
     opened.on("weberror", lambda error: said.texts.append(str(error.error)))
     yield opened
