@@ -205,11 +205,7 @@ class Store:
         """One version, a deletion's too.  Whoever calls must hold it against the decision."""
         with answering():
             found = self.collection(HISTORY).find_one({"_id": history_key(type, id, version)}, session=session)
-        if found:
-            return read_history(found)
-        # What the server writes of itself (AuditEvent) has one version and no history.
-        current = self.read(type, id, session=session)
-        return current if current and current.version == version else None
+        return read_history(found) if found else None
 
     def last_version(self, type: str, id: str, *, session: ClientSession | None = None) -> Stored | None:
         """The newest version, a deletion's too."""
