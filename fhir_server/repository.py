@@ -373,10 +373,10 @@ class Repository:
             type, id, allowed=allowed, limit=limit + 1, since=since, at=bounds, after=after
         )
         # What the server writes of itself has one version and no history: it is its own.
-        if type and id and not found and last is not None and last.origin == "server":
-            if not after and last.updated >= (since or last.updated):
-                found = [last] if at is None or last.updated < at.high else []
-                total = len(found)
+        alone = type and id and not found and last is not None and last.origin == "server"
+        if alone and last is not None and not after and last.updated >= (since or last.updated):
+            found = [last] if at is None or last.updated < at.high else []
+            total = len(found)
         self._trail.disclose(found[:limit])
         return self._shown(found), total
 

@@ -84,7 +84,7 @@ def rests_on_choices(actor: Actor, interaction: str) -> bool:
     if actor.kind == "operator":
         return False
     if actor.kind == "patient":
-        return actor.relation == "caregiver" or interaction in TABLE
+        return actor.relation not in (None, "self") or interaction in TABLE
     return True
 
 
