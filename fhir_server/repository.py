@@ -296,6 +296,7 @@ class Repository:
         """
         decision = self.decide(interaction, type, self._asked_about(type, where))
         most = limit + 1 if beyond else limit
+        where = self._blind(type, where)
         if self._brought and not order and after is None and self._brought.asked == (type, where, most):
             found = self._brought.found
             self.disclose(found[:limit] if served else ())
@@ -313,6 +314,7 @@ class Repository:
     def count(self, type: str, where: Expression, *, exactly: bool = False) -> int | None:
         """How many match and may be seen; None when that is more than are counted unless it is asked for exactly."""
         decision = self.decide("search-type", type, self._asked_about(type, where))
+        where = self._blind(type, where)
         return self._finder(where).count(type, where, allowed=decision.where, exactly=exactly)
 
     def _finder(self, where: Expression) -> Store | Unit | Joins:
@@ -540,7 +542,8 @@ class Repository:
     def match(self, type: str, criteria: Criteria) -> Stored | None:
         """The one resource that matches and may be seen, None if there is none.  Raises MultipleMatches."""
         decision = self.decide("search-type", type, self._asked_about(type, criteria.where))
-        found = self._finder(criteria.where).find(type, criteria.where, allowed=decision.where, limit=2)
+        where = self._blind(type, criteria.where)
+        found = self._finder(where).find(type, where, allowed=decision.where, limit=2)
         if len(found) > 1:
             raise MultipleMatches(f"`{type}?{criteria.text}` matches more than one resource.")
         return found[0] if found else None
@@ -608,6 +611,8 @@ class Repository:
         """The versions as the actor sees them: a reference says nothing of what is hidden from who did not write it."""
         if self.actor.kind == "operator":
             return found
+        if self.actor.kind == "patient":
+            found = self._accesses_shown(found)
         own = set(standing_for(self.actor))
         telling = [
             n for n, one in enumerate(found) if displays.may_tell(one.body or b"") and not own & {*one.depositor}
@@ -626,15 +631,48 @@ class Repository:
             for n, one in enumerate(found)
         ]
 
+    def _accesses_shown(self, found: list[Stored]) -> list[Stored]:
+        """The AuditEvents among these as who reads their own record sees them: what is hidden by now is left out."""
+        told = {n: json.parse(one.body or b"") for n, one in enumerate(found) if one.type == audit.TYPE}
+        hidden = self._hidden_since({one for event in told.values() for one in audit.labels.named(event)})
+        return [
+            one._replace(body=json.dumps(audit.labels.without(told[n], hidden)))
+            if n in told and audit.labels.named(told[n]) & hidden
+            else one
+            for n, one in enumerate(found)
+        ]
+
+    def _blind(self, type: str, where: Expression) -> Expression:
+        """A search among AuditEvents by what they name, which finds nothing by what is hidden by now."""
+        if self.actor.kind != "patient":
+            return where
+        hidden = self._hidden_since(set(audit.labels.asked(type, where)))
+        return audit.labels.blind(type, where, hidden) if hidden else where
+
+    def _hidden_since(self, named: set[str]) -> frozenset[str]:
+        """Those of these resources, `Type/id`, deleted ones too, that their labels hide, whatever the scopes."""
+        known = {one for one in named if one.partition("/")[0] in TYPES}
+        if not known:
+            return frozenset()
+        seeing = Repository(self._around, self._seeing, self._trail, unit=self._unit)
+        seeing._choices = self._choices
+        there = (self._unit or self._store).first_versions(known)
+        held = [one for one in there if "labels" in one.entry or DOCUMENTS in one.entry]
+        return frozenset(one.reference for one in held if not seeing.may_read(one))
+
+    @property
+    def _seeing(self) -> Actor:
+        """Who acts, with a scope to read everything: what the rules alone let them see."""
+        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
+        return replace(self.actor, scopes=(Scope(context, "*", "r"),))
+
     def _hidden(self, named: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """
         Those of these resources, (type, id), that the rules hide, whatever the scopes of the token.
 
         What is not there is hidden, too: its coming would show.
         """
-        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
-        seeing = replace(self.actor, scopes=(Scope(context, "*", "r"),))
-        unscoped = Repository(self._around, seeing, self._trail, unit=self._unit)
+        unscoped = Repository(self._around, self._seeing, self._trail, unit=self._unit)
         unscoped._choices = self._choices
         source = self._unit or self._store
         hidden = set(named)
@@ -855,7 +893,8 @@ class Repository:
         written = list(self._written.values())
         labelling.follow(unit, written, self._replaced)
         announcements.follow(unit, written, self._replaced)
-        contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
+        held = contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
+        audit.labels.follow(unit, written, self._replaced, held)
         stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
         if around.notify:
             around.notify(unit, written, self.actor)

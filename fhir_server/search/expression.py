@@ -8,8 +8,8 @@
     InRecord(patient)                     the resource belongs to the record of Patient/`patient`
     OfTypes(types)                        the resource is of one of these types
     InNoRecord()                          it belongs to nobody's record
-    DepositedBy(reference)                it was deposited by `reference`, a person or a structure; None: nobody is known
-                                          to have
+    DepositedBy(reference)                it was deposited by `reference`, a person or a structure; None: by nobody
+                                          who is known
     DepositedAfter(moment)                it was deposited later than that
     Labelled(label)                       it has this label: fhir/labels.py
 

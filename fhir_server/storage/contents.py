@@ -1,10 +1,10 @@
 """A Binary is judged by what has it as its content: the entries of these resources stand on it, under `documents`.
 
 That is a DocumentReference mostly, else a resource with an attachment that leads there: a report, a message.  They are
-put there, on each version of the Binary, by the transaction that writes the document, so that what hides the
-document hides its content at once, in searches and histories, too.  A content that comes later than what has it is
-found by a DocumentReference alone, which can be searched by it; of what else names it the next version does.  A document that is deleted, or has other content
-by now, is what its last content is still judged by: to be of no document would open it.
+put there, on each version of the Binary, by the transaction that writes the document, so that what hides the document
+hides its content at once, in searches and histories, too.  A document that is deleted, or has other content by now, is
+what its last content is still judged by: to be of no document would open it.  A content that comes later than what
+names it is found by a DocumentReference alone, which can be searched by it; of another type its next version finds it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ MOST_DOCUMENTS = 1_000
 Attaches: TypeAlias = Callable[[Stored, Stored], bool]
 
 
-def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *, base: str, attaches: Attaches) -> None:
+def follow(
+    unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *, base: str, attaches: Attaches
+) -> tuple[str, ...]:
     """
-    Put the documents that a transaction wrote on their contents, and those that are there on new contents.
+    Put the documents that a transaction wrote on their contents, and those that are there on new contents: their ids.
 
     attaches: whoever names a Binary that is not theirs to see does not get at it by that.
     """
@@ -52,7 +54,7 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *,
                 if attaches(document, one):
                     entries.setdefault(one.id, {}).setdefault(document.reference, _entry(document))
     if not entries and not former:
-        return
+        return ()
     unit.flush()
     current: list[Any] = []
     history: list[Any] = []
@@ -64,6 +66,7 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *,
     unit.collection("Binary").bulk_write(current, session=unit.session)
     unit.collection(HISTORY).bulk_write(history, session=unit.session)
     unit.wrote = True
+    return (*former, *entries)
 
 
 def _change(former: dict[str, Entry], new: dict[str, Entry]) -> list[dict[str, Any]]:
