@@ -1020,7 +1020,7 @@ class Repository:
             raise Forbidden(f"This {type} would be outside of what the access token reaches.")
         _refuse_in_other_records(decision, stored)
         if self._around.check_references:
-            self._refuse_dangling(type, whole)
+            self._refuse_dangling(whole, replaced)
         return stored
 
     def _settled(self, interaction: str, resource: Resource, before: Stored | None) -> Resource:
@@ -1096,21 +1096,31 @@ class Repository:
         self._written[f"{gone.reference}/_history/{gone.version}"] = gone
         return gone
 
-    def _refuse_dangling(self, type: str, resource: Resource) -> None:
-        """Raise Unprocessable for references to resources of this server that are not here."""
+    def _refuse_dangling(self, resource: Resource, before: Stored | None) -> None:
+        """Raise Unprocessable for new references to resources of this server that are not here."""
+        had = {one.value for one in references.walk_references(json.parse(before.body or b""))} if before else set()
         lacking = [
             Issue("not-found", f"`{found.value}` is not here.", (found.expression,))
             for found in references.walk_references(resource)
-            if not self._is_there(references.parse(found.value, self._around.base))
+            if found.value not in had and not self._is_there(references.parse(found.value, self._around.base))
         ]
         if lacking:
             raise Unprocessable.of(lacking)
 
     def _is_there(self, reference: references.Reference) -> bool:
-        """Whether a reference leads somewhere: elsewhere always, here only to what is here."""
+        """
+        Whether a reference leads somewhere: elsewhere always, here only to what is here.
+
+        What the rules hide from who writes is not here, or whoever refers to it would be told that it is.  A Patient
+        is, since everybody may deposit in a record.
+        """
         if not reference.local or reference.type not in TYPES:
             return True
-        return self._inside.read(reference.type, str(reference.id)) is not None
+        if self.actor.kind == "operator" or reference.type == "Patient":
+            return self._inside.read(reference.type, str(reference.id)) is not None
+        seeing = Repository(self._around, self._seeing, self._trail, unit=self._inside)
+        stored, may = seeing._reach("read", reference.type, str(reference.id))
+        return stored is not None and stored.body is not None and may
 
     @property
     def _inside(self) -> Unit:

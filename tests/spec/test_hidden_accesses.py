@@ -122,7 +122,7 @@ def test_a_secret_session_stays_secret(served: Served) -> None:
     """A15: what is shown to the representatives later does not tell them of the session"""
     patient, _ = served.patient()
     parent = served.caller(SCOPES, patient=patient, **PARENT)
-    facts = {"kind": "professional", "practitioner": "accesses-secret", "profession": "10"}
+    facts: dict[str, Any] = {"kind": "professional", "practitioner": "accesses-secret", "profession": "10"}
     own = served.caller("user/*.cruds", secret=True, **facts)
     kept = own.create(document(patient))
     shown = [{"op": "remove", "path": path} for path in ("/securityLabel", "/meta/security")]
