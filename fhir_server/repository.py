@@ -776,8 +776,8 @@ class Repository:
         found = [one for one in there if self._may(interaction, one)]
         if len(found) == wanted:
             return found
-        for one in there if interaction in _CHANGES else ():
-            self._refuse_another(one if one not in found else None)
+        for one in there if interaction in _CHANGES and not found else ():
+            self._refuse_another(one if one.body is not None else None)
         if rests and not asked:
             self._ask([_NO_PATIENT])
         visible = frozenset().union(*map(patients_of, found))
