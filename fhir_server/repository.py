@@ -82,6 +82,10 @@ Resource = dict[str, Any]
 MOST_RECORDS = 1_000
 #: Nobody in particular: what is asked of no patient's record.
 NOBODY: frozenset[str] = frozenset()
+#: The id of no patient: asked about where there is nobody, so that it takes what it would take if there were.
+_NO_PATIENT = ""
+#: What changes a resource that is there: whoever sees it is told that it is not theirs to change.
+_CHANGES = frozenset({"update", "patch", "delete"})
 
 
 class Lookups(Protocol):
@@ -245,12 +249,11 @@ class Repository:
         if self._brought and self._brought.found and self._brought.asked == (type, id, decision.where):
             self._trail.disclose(self._brought.found)
             return self._shown(self._brought.found)[0]
-        stored = self._current(type, id)
-        if stored is None or not self._may(interaction, stored):
-            last = self._last_version(type, id) if stored is None else None
-            if last and last.body is None and self._may(interaction, last):
-                raise Gone(f"{type}/{id} was deleted.", headers={"ETag": last.etag})
+        stored, may = self._reach(interaction, type, id)
+        if stored is None or not may:
             raise NotFound(f"{type}/{id} is not known.")
+        if stored.body is None:
+            raise Gone(f"{type}/{id} was deleted.", headers={"ETag": stored.etag})
         self._trail.disclose([stored])
         return self._shown([stored])[0]
 
@@ -262,7 +265,9 @@ class Repository:
             raise unknown
         source = self._unit or self._store
         stored = source.version(type, id, int(version_id))
-        if stored is None or not self._may("vread", stored):
+        if stored is None and self._store.follows(type):
+            stored = self._current(type, id) if version_id == "1" else None
+        if not self._judged("vread", [stored] if stored else [], wanted=1) or stored is None:
             raise unknown
         if stored.body is None:
             raise Gone(f"Version {version_id} of {type}/{id} is its deletion.")
@@ -291,6 +296,7 @@ class Repository:
         """
         decision = self.decide(interaction, type, self._asked_about(type, where))
         most = limit + 1 if beyond else limit
+        where = self._blind(type, where)
         if self._brought and not order and after is None and self._brought.asked == (type, where, most):
             found = self._brought.found
             self.disclose(found[:limit] if served else ())
@@ -308,6 +314,7 @@ class Repository:
     def count(self, type: str, where: Expression, *, exactly: bool = False) -> int | None:
         """How many match and may be seen; None when that is more than are counted unless it is asked for exactly."""
         decision = self.decide("search-type", type, self._asked_about(type, where))
+        where = self._blind(type, where)
         return self._finder(where).count(type, where, allowed=decision.where, exactly=exactly)
 
     def _finder(self, where: Expression) -> Store | Unit | Joins:
@@ -334,8 +341,7 @@ class Repository:
         # By whose they are: the choices of these patients, and not of all who permitted something.
         source = self._unit or self._store
         there = source.find(type, asked, allowed=EVERYTHING, limit=len(wanted), entries=True)
-        self._learn(frozenset().union(*map(patients_of, there)))
-        found = [stored for stored in there if self._may("read", stored)]
+        found = self._judged("read", there, wanted=len(wanted))
         self.disclose(found)
         return self._shown(found)
 
@@ -357,21 +363,22 @@ class Repository:
         """
         interaction = "history-instance" if id else "history-type" if type else "history-system"
         if type and id:
-            last = self._last_version(type, id) or self._current(type, id)
-            allowed = self.decide(interaction, type, _about(last) if last else NOBODY).where
+            last = self._current(type, id) if self._store.follows(type) else self._last_version(type, id)
+            about = _about(last) if last else NOBODY
+            allowed = self.decide(interaction, type, about or frozenset({_NO_PATIENT})).where
+            if last is None or not allowed_by(allowed, last):
+                raise NotFound(f"{type}/{id} is not known.")
         else:
             allowed = self.decide(interaction, type, None).where if type else self._in_all_types(interaction)
         bounds = (at.low, at.high) if at else None
         found, total = self._store.history(
             type, id, allowed=allowed, limit=limit + 1, since=since, at=bounds, after=after
         )
-        if type and id and not found:
-            if last is None or not allowed_by(allowed, last):
-                raise NotFound(f"{type}/{id} is not known.")
-            # What the server writes of itself has one version and no history: it is its own.
-            if last.origin == "server" and not after and last.updated >= (since or last.updated):
-                found = [last] if at is None or last.updated < at.high else []
-                total = len(found)
+        # What the server writes of itself has one version and no history: it is its own.
+        alone = type and id and not found and last is not None and last.origin == "server"
+        if alone and last is not None and not after and last.updated >= (since or last.updated):
+            found = [last] if at is None or last.updated < at.high else []
+            total = len(found)
         self._trail.disclose(found[:limit])
         return self._shown(found), total
 
@@ -490,14 +497,12 @@ class Repository:
         self.decide("delete", type)
 
         def work(inside: Repository, unit: Unit) -> Stored | None:
-            existing = unit.read(type, id)
-            if existing is None or not inside._may("delete", existing):
-                inside._refuse_another(existing)
-                if if_match:
-                    raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
-                last = unit.last_version(type, id) if existing is None else None
-                return last if last and inside._may("delete", last) else None
-            return inside._remove(existing, if_match)
+            existing, may = inside._reach("delete", type, id)
+            if existing is not None and existing.body is not None and may:
+                return inside._remove(existing, if_match)
+            if if_match:
+                raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
+            return existing if may else None
 
         return self._write("delete", work)
 
@@ -537,7 +542,8 @@ class Repository:
     def match(self, type: str, criteria: Criteria) -> Stored | None:
         """The one resource that matches and may be seen, None if there is none.  Raises MultipleMatches."""
         decision = self.decide("search-type", type, self._asked_about(type, criteria.where))
-        found = self._finder(criteria.where).find(type, criteria.where, allowed=decision.where, limit=2)
+        where = self._blind(type, criteria.where)
+        found = self._finder(where).find(type, where, allowed=decision.where, limit=2)
         if len(found) > 1:
             raise MultipleMatches(f"`{type}?{criteria.text}` matches more than one resource.")
         return found[0] if found else None
@@ -605,6 +611,8 @@ class Repository:
         """The versions as the actor sees them: a reference says nothing of what is hidden from who did not write it."""
         if self.actor.kind == "operator":
             return found
+        if self.actor.kind == "patient":
+            found = self._accesses_shown(found)
         own = set(standing_for(self.actor))
         telling = [
             n for n, one in enumerate(found) if displays.may_tell(one.body or b"") and not own & {*one.depositor}
@@ -623,23 +631,55 @@ class Repository:
             for n, one in enumerate(found)
         ]
 
+    def _accesses_shown(self, found: list[Stored]) -> list[Stored]:
+        """The AuditEvents among these as who reads their own record sees them: what is hidden by now is left out."""
+        told = {n: json.parse(one.body or b"") for n, one in enumerate(found) if one.type == audit.TYPE}
+        hidden = self._hidden_since({one for event in told.values() for one in audit.labels.named(event)})
+        return [
+            one._replace(body=json.dumps(audit.labels.without(told[n], hidden)))
+            if n in told and audit.labels.named(told[n]) & hidden
+            else one
+            for n, one in enumerate(found)
+        ]
+
+    def _blind(self, type: str, where: Expression) -> Expression:
+        """A search among AuditEvents by what they name, which finds nothing by what is hidden by now."""
+        if self.actor.kind != "patient":
+            return where
+        hidden = self._hidden_since(set(audit.labels.asked(type, where)))
+        return audit.labels.blind(type, where, hidden) if hidden else where
+
+    def _hidden_since(self, named: set[str]) -> frozenset[str]:
+        """Those of these resources, `Type/id`, deleted ones too, that their labels hide, whatever the scopes."""
+        known = {one for one in named if one.partition("/")[0] in TYPES}
+        if not known:
+            return frozenset()
+        seeing = Repository(self._around, self._seeing, self._trail, unit=self._unit)
+        seeing._choices = self._choices
+        there = (self._unit or self._store).first_versions(known)
+        held = [one for one in there if "labels" in one.entry or DOCUMENTS in one.entry]
+        return frozenset(one.reference for one in held if not seeing.may_read(one))
+
+    @property
+    def _seeing(self) -> Actor:
+        """Who acts, with a scope to read everything: what the rules alone let them see."""
+        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
+        return replace(self.actor, scopes=(Scope(context, "*", "r"),))
+
     def _hidden(self, named: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """
         Those of these resources, (type, id), that the rules hide, whatever the scopes of the token.
 
         What is not there is hidden, too: its coming would show.
         """
-        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
-        seeing = replace(self.actor, scopes=(Scope(context, "*", "r"),))
-        unscoped = Repository(self._around, seeing, self._trail, unit=self._unit)
+        unscoped = Repository(self._around, self._seeing, self._trail, unit=self._unit)
         unscoped._choices = self._choices
         source = self._unit or self._store
         hidden = set(named)
         for type in sorted({type for type, _ in named}):
             ids = frozenset(id for one, id in named if one == type)
             there = source.find(type, Match("_id", IdTest(ids)), allowed=EVERYTHING, limit=len(ids), entries=True)
-            unscoped._learn(frozenset().union(*map(patients_of, there)))
-            hidden -= {(type, one.id) for one in there if unscoped._may("read", one)}
+            hidden -= {(type, one.id) for one in unscoped._judged("read", there, wanted=len(ids))}
         return frozenset(hidden)
 
     # --- the record of the request
@@ -706,6 +746,45 @@ class Repository:
         """Whether the actor may do this with a version, by the choices of whose record it belongs to."""
         return allowed_by(self.decide(interaction, stored.type, _about(stored)).where, stored)
 
+    def _reach(self, interaction: str, type: str, id: str) -> tuple[Stored | None, bool]:
+        """
+        The current version of `type/id`, or else the one that says that it is gone; and whether the actor may do this.
+
+        What is hidden takes the look-ups that it takes to find out that there never was such a resource: how long it
+        takes tells neither.  Raises Forbidden for what the actor sees, and may not change so.
+        """
+        stored = self._current(type, id)
+        if stored is not None and self._judged(interaction, [stored], wanted=1):
+            return stored, True
+        last = self._last_version(type, id)
+        if stored is not None:
+            return stored, False
+        gone = last if last is not None and last.body is None else None
+        return gone, bool(self._judged(interaction, [gone] if gone else [], wanted=1))
+
+    def _judged(self, interaction: str, there: Sequence[Stored], *, wanted: int) -> list[Stored]:
+        """
+        Those of these versions with which the actor may do this; `wanted` were looked for.
+
+        Where it is not all of them, choices are asked for just once, whether or not there is anybody whose they are;
+        and what they say of who is hidden is not remembered, so that what comes next takes no less for it.
+        Raises Forbidden for what the actor sees, and may not change so.
+        """
+        choices, decisions = dict(self._choices), dict(self._decisions)
+        rests = rests_on_choices(self.actor, interaction)
+        asked = rests and self._learn(frozenset().union(*map(patients_of, there)))
+        found = [one for one in there if self._may(interaction, one)]
+        if len(found) == wanted:
+            return found
+        for one in there if interaction in _CHANGES and not found else ():
+            self._refuse_another(one if one.body is not None else None)
+        if rests and not asked:
+            self._ask([_NO_PATIENT])
+        visible = frozenset().union(*map(patients_of, found))
+        self._choices = choices | {one: self._choices[one] for one in visible & self._choices.keys()}
+        self._decisions = decisions
+        return found
+
     def _known(self, about: frozenset[str] | None) -> Known:
         """The choices that a decision rests on."""
         if about is None:
@@ -713,13 +792,16 @@ class Repository:
         self._learn(about)
         return Known(tuple(self._choices[patient] for patient in sorted(about)))
 
-    def _learn(self, patients: frozenset[str]) -> None:
-        """Read the choices of these patients, where they are not known yet."""
+    def _learn(self, patients: frozenset[str]) -> bool:
+        """Read the choices of these patients, where they are not known yet; whether there was anything to read."""
         wanted = patients - self._choices.keys()
         if wanted:
-            session = self._unit.session if self._unit else None
-            found = stored_choices.of_patients(self._store, wanted, session=session)
-            self._choices |= {one.patient: one for one in found}
+            self._choices |= {one.patient: one for one in self._ask(wanted)}
+        return bool(wanted)
+
+    def _ask(self, patients: Iterable[str]) -> tuple[Choices, ...]:
+        session = self._unit.session if self._unit else None
+        return stored_choices.of_patients(self._store, patients, session=session)
 
     def _all_that_concern(self) -> tuple[Choices, ...]:
         """The choices that concern the actor.  Raises BadRequest where there are too many to be asked all at once."""
@@ -797,8 +879,8 @@ class Repository:
 
     def _is_to_be_changed(self, type: str, id: str) -> bool:
         """Whether it is there, for one who may change it: to anyone else it is as if it were not."""
-        existing = self._inside.read(type, id)
-        return existing is not None and self._may("update", existing)
+        existing, may = self._reach("update", type, id)
+        return existing is not None and existing.body is not None and may
 
     def _refuse_another(self, existing: Stored | None) -> None:
         """Raise Forbidden for what the actor sees, and may not change so."""
@@ -811,7 +893,8 @@ class Repository:
         written = list(self._written.values())
         labelling.follow(unit, written, self._replaced)
         announcements.follow(unit, written, self._replaced)
-        contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
+        held = contents.follow(unit, written, self._replaced, base=around.base, attaches=self._attaches)
+        audit.labels.follow(unit, written, self._replaced, held)
         stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
         if around.notify:
             around.notify(unit, written, self.actor)
@@ -829,22 +912,19 @@ class Repository:
         return frozenset(stored.reference for stored in self._written.values())
 
     def _update(self, type: str, id: str, resource: Resource, if_match: str | None) -> tuple[Stored, bool]:
-        unit = self._inside
-        existing = unit.read(type, id)
         self.decide("update", type)
-        if existing is not None and self._may("update", existing):
+        existing, may = self._reach("update", type, id)
+        if existing is not None and existing.body is not None and may:
             _refuse_sealed(existing)
             _hold(if_match, existing)
             return self._put(type, id, resource, "PUT", existing, existing.version, "update"), False
-        self._refuse_another(existing)
         # From here on what is hidden and what is not there are the same, as long as they can be.
         if if_match:
             raise PreconditionFailed(f"{type}/{id} is not there, so it has no version {if_match}.")
         if not self._around.update_as_create:
             raise MethodNotAllowed(f"{type}/{id} is not known, and this server gives out ids itself: POST to {type}.")
-        last = existing or unit.last_version(type, id)
-        stored = self._made(type, id, resource, "PUT", last.version if last else 0, "create", last)
-        if last and not self._may("update", last):
+        stored = self._made(type, id, resource, "PUT", existing.version if existing else 0, "create", existing)
+        if existing is not None and not may:
             raise NotFound(f"{type}/{id} is not known.")
         return self._keep(stored, None), True
 
@@ -882,14 +962,11 @@ class Repository:
             if found is None:
                 raise NotFound(f"Nothing matches `{type}?{target.text}`.")
             id = found.id
-        existing = self._inside.read(type, str(id))
-        if existing is None:
-            last = self._inside.last_version(type, str(id))
-            if last and last.body is None and self._may(interaction, last):
-                raise Gone(f"{type}/{id} was deleted.")
-        if existing is None or not self._may(interaction, existing):
-            self._refuse_another(existing)
+        existing, may = self._reach(interaction, type, str(id))
+        if existing is None or not may:
             raise NotFound(f"{type}/{id} is not known.")
+        if existing.body is None:
+            raise Gone(f"{type}/{id} was deleted.")
         return existing
 
     def _put(
@@ -943,7 +1020,7 @@ class Repository:
             raise Forbidden(f"This {type} would be outside of what the access token reaches.")
         _refuse_in_other_records(decision, stored)
         if self._around.check_references:
-            self._refuse_dangling(type, whole)
+            self._refuse_dangling(whole, replaced)
         return stored
 
     def _settled(self, interaction: str, resource: Resource, before: Stored | None) -> Resource:
@@ -1019,21 +1096,31 @@ class Repository:
         self._written[f"{gone.reference}/_history/{gone.version}"] = gone
         return gone
 
-    def _refuse_dangling(self, type: str, resource: Resource) -> None:
-        """Raise Unprocessable for references to resources of this server that are not here."""
+    def _refuse_dangling(self, resource: Resource, before: Stored | None) -> None:
+        """Raise Unprocessable for new references to resources of this server that are not here."""
+        had = {one.value for one in references.walk_references(json.parse(before.body or b""))} if before else set()
         lacking = [
             Issue("not-found", f"`{found.value}` is not here.", (found.expression,))
             for found in references.walk_references(resource)
-            if not self._is_there(references.parse(found.value, self._around.base))
+            if found.value not in had and not self._is_there(references.parse(found.value, self._around.base))
         ]
         if lacking:
             raise Unprocessable.of(lacking)
 
     def _is_there(self, reference: references.Reference) -> bool:
-        """Whether a reference leads somewhere: elsewhere always, here only to what is here."""
+        """
+        Whether a reference leads somewhere: elsewhere always, here only to what is here.
+
+        What the rules hide from who writes is not here, or whoever refers to it would be told that it is.  A Patient
+        is, since everybody may deposit in a record.
+        """
         if not reference.local or reference.type not in TYPES:
             return True
-        return self._inside.read(reference.type, str(reference.id)) is not None
+        if self.actor.kind == "operator" or reference.type == "Patient":
+            return self._inside.read(reference.type, str(reference.id)) is not None
+        seeing = Repository(self._around, self._seeing, self._trail, unit=self._inside)
+        stored, may = seeing._reach("read", reference.type, str(reference.id))
+        return stored is not None and stored.body is not None and may
 
     @property
     def _inside(self) -> Unit:

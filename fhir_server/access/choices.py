@@ -65,7 +65,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Member:
-    """Who is in a care team, or a caregiver (`team` is None), and when."""
+    """Who is in a care team, or a caregiver, or no longer acts for the patient (`team` is None), and when."""
 
     reference: str
     team: str | None = None
@@ -95,13 +95,15 @@ class Choices:
     emergencies: tuple[InEmergency, ...] = ()
     care_team: tuple[Member, ...] = ()
     caregivers: tuple[Member, ...] = ()
+    former: tuple[Member, ...] = ()
     treating_doctor: str | None = None
     masked_by_default: bool = False
     birth_date: str | None = None
 
     def in_force(self, now: datetime) -> Choices:
         """The same, without what does not hold at this time."""
-        if not (self.permits or self.blocks or self.emergencies or self.care_team or self.caregivers):
+        said = self.permits, self.blocks, self.emergencies, self.care_team, self.caregivers, self.former
+        if not any(said):
             return self
         return replace(
             self,
@@ -110,6 +112,7 @@ class Choices:
             emergencies=_holding(self.emergencies, now),
             care_team=_holding(self.care_team, now),
             caregivers=_holding(self.caregivers, now),
+            former=_holding(self.former, now),
         )
 
     @property
@@ -163,7 +166,8 @@ def document(choices: Choices) -> dict[str, Any]:
     """
     The choices as they are kept.
 
-    _id, space, permits, blocks, emergencies, care_team, caregivers, treating_doctor, masked_by_default, birth_date
+    _id, space, permits, blocks, emergencies, care_team, caregivers, former, treating_doctor, masked_by_default,
+    birth_date
               the fields of `Choices`; of each statement those that say something
     concerns  the references of whom they are about, to find them by
     """
@@ -175,6 +179,7 @@ def document(choices: Choices) -> dict[str, Any]:
         "emergencies": [_kept(one) for one in choices.emergencies],
         "care_team": [_kept(one) for one in choices.care_team],
         "caregivers": [_kept(one) for one in choices.caregivers],
+        "former": [_kept(one) for one in choices.former],
         "treating_doctor": choices.treating_doctor,
         "masked_by_default": choices.masked_by_default,
         "birth_date": choices.birth_date,
@@ -192,6 +197,7 @@ def read(kept: dict[str, Any]) -> Choices:
         emergencies=tuple(InEmergency(**_read(one)) for one in kept["emergencies"]),
         care_team=tuple(Member(**one) for one in kept["care_team"]),
         caregivers=tuple(Member(**one) for one in kept["caregivers"]),
+        former=tuple(Member(**one) for one in kept.get("former", ())),
         treating_doctor=kept["treating_doctor"],
         masked_by_default=kept["masked_by_default"],
         birth_date=kept["birth_date"],

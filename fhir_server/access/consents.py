@@ -1,4 +1,4 @@
-"""The holder's choices as FHIR Consents, and what they mean: Consents, CareTeams and the Patient → `Choices`.
+"""The holder's choices as FHIR Consents, and what they and what else says who gets in mean: → `Choices`.
 
 A choice is an active Consent of scope `patient-privacy`, of one kind:
 
@@ -13,6 +13,7 @@ A choice is an active Consent of scope `patient-privacy`, of one kind:
 
 A professional may declare a permit, with how the patient's consent was collected: extension `consent-collection`.  What
 cannot be evaluated is refused on write; where it stands nevertheless, and denies, it blocks everybody.
+CareTeams say who is in them, the Patient the space and the *médecin traitant*, RelatedPersons until when they are.
 R4: consent.html; CSP R1111-46
 """
 
@@ -156,6 +157,7 @@ def choices(
     id: str,
     consents: Iterable[Mapping[str, Any]],
     care_teams: Iterable[Mapping[str, Any]],
+    related: Iterable[Mapping[str, Any]] = (),
     *,
     practitioners: Mapping[str, str] | None = None,
     base: str = "",
@@ -164,6 +166,7 @@ def choices(
     """
     What Patient/`id` chose; `patient` is None where there is none yet.
 
+    related: the RelatedPersons of the patient, of whom some may act for the patient no longer, or not yet.
     practitioners: `PractitionerRole/…` → `Practitioner/…`; who is blocked in one role is blocked in every other.
     """
     known = practitioners or {}
@@ -211,6 +214,7 @@ def choices(
         emergencies=tuple(emergencies),
         care_team=tuple(member for team in care_teams for member in _members(team, base, zone)),
         caregivers=tuple(caregivers),
+        former=tuple(member for one in related for member in _not_in_force(one, zone)),
         treating_doctor=_treating_doctor(patient, base),
         masked_by_default=masked,
         birth_date=(patient or {}).get("birthDate"),
@@ -247,6 +251,16 @@ def _members(team: Mapping[str, Any], base: str, zone: tzinfo) -> list[Member]:
             until = min((one for one in (end, until) if one), default=None)
             found.append(Member(reference, f"CareTeam/{team['id']}", since, until))
     return found
+
+
+def _not_in_force(related: Mapping[str, Any], zone: tzinfo) -> list[Member]:
+    """When a RelatedPerson is none: if it is not active, always.  R4: relatedperson.html RelatedPerson.active"""
+    reference = f"RelatedPerson/{related['id']}"
+    if related.get("active") is False:
+        return [Member(reference)]
+    start, end = _period(related.get("period"), zone)
+    before = [Member(reference, end=start)] if start else []
+    return before + ([Member(reference, start=end)] if end else [])
 
 
 def _treating_doctor(patient: Mapping[str, Any] | None, base: str) -> str | None:

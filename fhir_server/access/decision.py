@@ -7,7 +7,7 @@ anything finer is a filter, so that what may not be seen cannot be told from wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -21,11 +21,13 @@ from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import (
     EVERYTHING,
     NOTHING,
+    DepositedBy,
     Expression,
     InNoRecord,
     InRecord,
     InRecords,
     Match,
+    OfTypes,
     Within,
     all_of,
     any_of,
@@ -49,8 +51,18 @@ LETTERS = {
     "history-system": "s",
 }
 READING = frozenset("rs")
-#: The documents whose content a Binary is.
+#: The documents whose content a Binary is, and what else has it as an attachment.
 DOCUMENTS = "documents"
+#: The types of a record that have attachments: a Binary is seen with the one that it belongs to.
+ATTACHING = (
+    "DocumentReference",
+    "DiagnosticReport",
+    "Communication",
+    "Consent",
+    "QuestionnaireResponse",
+    "Patient",
+    "RelatedPerson",
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ def rests_on_choices(actor: Actor, interaction: str) -> bool:
     if actor.kind == "operator":
         return False
     if actor.kind == "patient":
-        return actor.relation == "caregiver" or interaction in TABLE
+        return actor.relation not in (None, "self") or interaction in TABLE
     return True
 
 
@@ -148,6 +160,8 @@ class _Within:
             return all_of(found, self._constraint(scope))
         if self.type == "Binary" and self._reads:
             found = self._as_its_documents(found)
+        elif self.type == "Binary" and self.interaction != "create":
+            found = all_of(found, self._readable(scope))
         return all_of(found, self._constraint(scope))
 
     def _is_served(self, scope: Scope) -> bool:
@@ -199,15 +213,31 @@ class _Within:
         return all_of(none_of(InRecords(frozenset(one.patient for one in self.known.choices))), of_nobody)
 
     def _as_its_documents(self, found: Expression) -> Expression:
-        """A Binary is judged by the documents whose content it is; one that is of none, by itself."""
-        try:
-            documents = decide(
-                self.actor, self.known, self.interaction, "DocumentReference", self.constrain, self.now, self.matrix
-            ).where
-        except Forbidden:
-            documents = NOTHING
-        is_of_none = none_of(Within(DOCUMENTS, EVERYTHING))
-        return any_of(all_of(is_of_none, found), Within(DOCUMENTS, documents) if documents != NOTHING else NOTHING)
+        """
+        A Binary is judged by what has it as its content.
+
+        One that nothing has yet is its depositor's alone: nobody knows whom the document that is to come will be kept
+        from.  What nobody is known to have deposited was put there by the operator, as it is to be seen.
+        """
+        by_type: dict[Expression, list[str]] = {}
+        for type in ATTACHING:
+            try:
+                where = self._decided(self.actor, self.interaction, type)
+            except Forbidden:
+                continue
+            if where != NOTHING:
+                by_type.setdefault(where, []).append(type)
+        held = [Within(DOCUMENTS, all_of(OfTypes(tuple(types)), where)) for where, types in by_type.items()]
+        own = any_of(DepositedBy(None), *(DepositedBy(reference) for reference in references(self.actor)))
+        return any_of(all_of(none_of(Within(DOCUMENTS, EVERYTHING)), own, found), *held)
+
+    def _readable(self, scope: Scope) -> Expression:
+        """Of this type what the rules let the actor read, with whatever scope: nobody changes what is hidden."""
+        seeing = replace(self.actor, scopes=(Scope(scope.context, "*", "r"),))
+        return self._decided(seeing, "read", self.type)
+
+    def _decided(self, actor: Actor, interaction: str, type: str) -> Expression:
+        return decide(actor, self.known, interaction, type, self.constrain, self.now, self.matrix).where
 
     def _case(self, choices: Choices) -> Case:
         return Case(self.actor, choices.in_force(self.now), self.type, self.now, self.constrain, self.matrix)

@@ -150,6 +150,13 @@ def a4_caregiver_is_not_in_force(case: Case) -> bool:
     return not named or not case.choices.is_open
 
 
+def a4_represents_no_longer(case: Case) -> bool:
+    """A legal representative acts as long as the record has them so."""
+    if case.actor.relation != "legal-representative":
+        return False
+    return any(one.reference == case.actor.person for one in case.choices.former)
+
+
 def a5_is_blocked(case: Case) -> bool:
     """Blocked: the person, in whatever role, or the structure; in every mode.  DMP TD0.2"""
     return any(block.to == EVERYBODY or block.to in case.references for block in case.choices.blocks)
@@ -315,6 +322,7 @@ class Rule:
 READING = (
     Rule(OTHERS, "refuses", a1_space_is_not_open),
     Rule(PERSON, "refuses", a4_caregiver_is_not_in_force),
+    Rule(PERSON, "refuses", a4_represents_no_longer),
     Rule(OTHERS, "refuses", a5_is_blocked),
     Rule(PROFESSIONAL, "refuses", a10_emergency_is_refused),
     Rule(PROFESSIONAL, "refuses", a11_regulation_is_refused),
@@ -332,6 +340,7 @@ READING = (
 _WRITING = (
     Rule(EVERYONE, "refuses", a1_space_is_not_open),
     Rule(PERSON, "refuses", a4_caregiver_is_not_in_force),
+    Rule(PERSON, "refuses", a4_represents_no_longer),
     Rule(OTHERS, "refuses", a5_is_blocked),
     Rule(OTHERS, "refuses", a10_emergency_writes_nothing),
     Rule(PERSON, "hides", a4_choices_are_the_holders),

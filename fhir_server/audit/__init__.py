@@ -5,6 +5,7 @@ are made of the records afterwards, and always before anybody reads AuditEvents.
 R4: auditevent.html; IHE BALP
 """
 
+from fhir_server.audit import labels
 from fhir_server.audit.follow import TYPE, Background, Follower
 from fhir_server.audit.record import FAILED, REFUSED, SUCCESS, Record, Trail, event
 from fhir_server.audit.recorder import Recorder
@@ -22,4 +23,5 @@ __all__ = [
     "Trail",
     "event",
     "events",
+    "labels",
 ]

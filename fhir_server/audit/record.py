@@ -28,7 +28,8 @@ from fhir_server.fhir.labels import INVISIBLE_TO_PATIENT, INVISIBLE_TO_REPRESENT
 from fhir_server.search.expression import Entry
 from fhir_server.storage.documents import Stored
 
-_KEPT_FROM_READERS = frozenset({INVISIBLE_TO_PATIENT, INVISIBLE_TO_REPRESENTATIVES})
+#: The labels by which a resource is kept from those who read the record of accesses.
+KEPT_FROM_READERS = frozenset({INVISIBLE_TO_PATIENT, INVISIBLE_TO_REPRESENTATIVES})
 #: R4 valueset-audit-event-outcome: success, minor failure (the client's), serious failure (ours).
 SUCCESS, REFUSED, FAILED = "0", "4", "8"
 _KNOWN = {one.name for one in fields(Actor)}
@@ -117,7 +118,7 @@ def _kept_from(entry: Entry) -> tuple[list[str], int] | None:
     if "labels" not in entry and "documents" not in entry:
         return None
     held = [entry, *entry.get("documents", ())]
-    labels = sorted({label for one in held for label in one.get("labels", ())} & _KEPT_FROM_READERS)
+    labels = sorted({label for one in held for label in one.get("labels", ())} & KEPT_FROM_READERS)
     deposited = [one["deposited"] for one in held if "deposited" in one]
     return (labels, round(max(deposited).timestamp() * 1000)) if labels and deposited else None
 

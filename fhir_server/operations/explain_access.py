@@ -200,8 +200,8 @@ def _resource(repository: Repository, eyes: Repository, patient: str, reference:
         raise BadRequest(f"`resource={reference}`: it is not in the record of Patient/{patient}.")
     documents = stored.entry.get(DOCUMENTS) or ()
     if documents:  # a content is judged by its documents
-        case = eyes.case("DocumentReference", patient)
-        reasons = tuple(dict.fromkeys(reason for each in documents for reason in of_resource(case, each)))
+        judged = [reason for each in documents for reason in of_resource(eyes.case(each["type"], patient), each)]
+        reasons = tuple(dict.fromkeys(judged))
     else:
         reasons = of_resource(eyes.case(type, patient), stored.entry)
     return ResourceSeen(f"{type}/{id}", eyes.may_read(stored), reasons)

@@ -8,7 +8,8 @@
     InRecord(patient)                     the resource belongs to the record of Patient/`patient`
     OfTypes(types)                        the resource is of one of these types
     InNoRecord()                          it belongs to nobody's record
-    DepositedBy(reference)                it was deposited by `reference`, a person or a structure
+    DepositedBy(reference)                it was deposited by `reference`, a person or a structure; None: by nobody
+                                          who is known
     DepositedAfter(moment)                it was deposited later than that
     Labelled(label)                       it has this label: fhir/labels.py
 
@@ -114,9 +115,9 @@ class OfTypes:
 
 @dataclass(frozen=True)
 class DepositedBy:
-    """The resource was deposited by this actor, or for this structure: `Practitioner/123`."""
+    """The resource was deposited by this actor, or for this structure: `Practitioner/123`; None: by nobody known."""
 
-    reference: str
+    reference: str | None
 
 
 @dataclass(frozen=True)

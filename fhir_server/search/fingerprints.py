@@ -86,7 +86,8 @@ def asked(type: str, expression: Expression) -> Iterator[tuple[str, str]]:
                 for kind, name in asked(held, term):
                     yield (type, name[1:]) if name[:1] == "@" else (kind, name)
         case Within("documents", term):
-            yield from asked("DocumentReference", term)
+            for holder in _types(term):
+                yield from asked(holder, term)
         case Within(part):
             yield type, part
         case InRecord() | InRecords() | InNoRecord():
@@ -105,7 +106,7 @@ def _of_field(type: str, field: str) -> Iterator[tuple[str, str]]:
 
 
 def _types(term: Expression) -> tuple[str, ...]:
-    """The types that a term about contained resources is of."""
+    """The types that a term about contained resources, or about what has a content, is of."""
     terms = term.terms if isinstance(term, And) else (term,)
     return next((one.types for one in terms if isinstance(one, OfTypes)), tuple(TYPES))
 

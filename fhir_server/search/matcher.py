@@ -49,6 +49,8 @@ def matches(expression: Expression, entry: Entry) -> bool:
             return entry["type"] in types
         case InNoRecord():
             return "owner" not in entry
+        case DepositedBy(None):
+            return "depositor" not in entry
         case DepositedBy(reference):
             return reference in entry.get("depositor", ())
         case DepositedAfter(moment):

@@ -75,6 +75,8 @@ def to_filter(expression: Expression, *, several_records: bool = True, narrowed:
             return {"type": {"$in": list(types)}}
         case InNoRecord():
             return {"owner": {"$exists": False}}
+        case DepositedBy(None):
+            return {"depositor": {"$exists": False}}
         case DepositedBy(reference):
             return {"depositor": reference}
         case DepositedAfter(moment):

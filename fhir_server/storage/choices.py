@@ -29,8 +29,8 @@ from fhir_server.storage.documents import CHOICES, Stored
 from fhir_server.storage.store import Ahead, Store, Unit, answering
 
 #: What the choices of a patient are made of.
-SOURCES = frozenset({"Patient", "Consent", "CareTeam"})
-#: So many Consents and CareTeams of one patient are read.
+SOURCES = frozenset({"Patient", "Consent", "CareTeam", "RelatedPerson"})
+#: So many Consents, CareTeams and RelatedPersons of one patient are read.
 MOST_STATEMENTS = 5_000
 #: So many patients' are written anew in one transaction.
 AT_ONCE = 200
@@ -81,7 +81,8 @@ def _concerning(references: Sequence[str]) -> Filter:
 
 def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *, base: str, zone: tzinfo) -> None:
     """
-    Write anew the choices that a transaction has changed: those of whose Patient, Consents or CareTeams it wrote.
+    Write anew the choices that a transaction has changed: those of whose Patient, Consents, CareTeams or
+    RelatedPersons it wrote.
 
     Also of a space that is closed and that something was deposited in: who did has to be told.
     """
@@ -101,7 +102,7 @@ def rewrite(unit: Unit, patients: Sequence[str], *, base: str, zone: tzinfo) -> 
     where = InRecords(frozenset(patients))
     there = {
         type: [json.parse(one.body or b"") for one in unit.find(type, where, allowed=EVERYTHING, limit=MOST_STATEMENTS)]
-        for type in ("Patient", "Consent", "CareTeam")
+        for type in sorted(SOURCES)
     }
     practitioners = _practitioners(unit, there["Consent"])
     changes = []
@@ -112,6 +113,7 @@ def rewrite(unit: Unit, patients: Sequence[str], *, base: str, zone: tzinfo) -> 
             patient,
             [one for one in there["Consent"] if _is_of(one.get("patient"), own, base)],
             [one for one in there["CareTeam"] if _is_of(one.get("subject"), own, base)],
+            [one for one in there["RelatedPerson"] if _is_of(one.get("patient"), own, base)],
             practitioners=practitioners,
             base=base,
             zone=zone,

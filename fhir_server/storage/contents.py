@@ -1,8 +1,10 @@
-"""A Binary is judged by the documents whose content it is: their entries stand on it, under `documents`.
+"""A Binary is judged by what has it as its content: the entries of these resources stand on it, under `documents`.
 
-They are put there, on each version of the Binary, by the transaction that writes the document, so that what hides the
-document hides its content at once, in searches and histories, too.  A document that is deleted, or has other content
-by now, is what its last content is still judged by: to be of no document would open it.
+That is a DocumentReference mostly, else a resource with an attachment that leads there: a report, a message.  They are
+put there, on each version of the Binary, by the transaction that writes the document, so that what hides the document
+hides its content at once, in searches and histories, too.  A document that is deleted, or has other content by now, is
+what its last content is still judged by: to be of no document would open it.  A content that comes later than what
+names it is found by a DocumentReference alone, which can be searched by it; of another type its next version finds it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any, TypeAlias
 
 from pymongo import UpdateMany, UpdateOne
 
+from fhir_server.access.decision import ATTACHING
 from fhir_server.fhir import json, references
 from fhir_server.search.expression import EVERYTHING, Entry, Match
 from fhir_server.search.types.uri import UriTest
@@ -26,9 +29,11 @@ MOST_DOCUMENTS = 1_000
 Attaches: TypeAlias = Callable[[Stored, Stored], bool]
 
 
-def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *, base: str, attaches: Attaches) -> None:
+def follow(
+    unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *, base: str, attaches: Attaches
+) -> tuple[str, ...]:
     """
-    Put the documents that a transaction wrote on their contents, and those that are there on new contents.
+    Put the documents that a transaction wrote on their contents, and those that are there on new contents: their ids.
 
     attaches: whoever names a Binary that is not theirs to see does not get at it by that.
     """
@@ -37,19 +42,19 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *,
     last = {one.reference: one for one in written}
     for one in replaced:
         for binary in _former(unit, one, last[one.reference], base):
-            former.setdefault(binary, {})[one.id] = _entry(last[one.reference])
+            former.setdefault(binary, {})[one.reference] = _entry(last[one.reference])
     for one in last.values():
         for binary in _binaries(one, base):
             content = unit.read("Binary", binary)
             if content and attaches(one, content):
-                entries.setdefault(binary, {})[one.id] = _entry(one)
+                entries.setdefault(binary, {})[one.reference] = _entry(one)
     for one in written:
         if one.type == "Binary" and one.version == 1:
             for document in _documents_of(unit, one.id, base):
                 if attaches(document, one):
-                    entries.setdefault(one.id, {}).setdefault(document.id, _entry(document))
+                    entries.setdefault(one.id, {}).setdefault(document.reference, _entry(document))
     if not entries and not former:
-        return
+        return ()
     unit.flush()
     current: list[Any] = []
     history: list[Any] = []
@@ -61,6 +66,7 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], *,
     unit.collection("Binary").bulk_write(current, session=unit.session)
     unit.collection(HISTORY).bulk_write(history, session=unit.session)
     unit.wrote = True
+    return (*former, *entries)
 
 
 def _change(former: dict[str, Entry], new: dict[str, Entry]) -> list[dict[str, Any]]:
@@ -70,13 +76,13 @@ def _change(former: dict[str, Entry], new: dict[str, Entry]) -> list[dict[str, A
     former: the documents that may stand there, as they are now; one that is left as the last is marked so.
     """
     there = {"$ifNull": ["$documents", []]}
-    as_it_was = _filtered(there, {"$not": [{"$in": ["$$this._id", {"$literal": [*former, *new]}]}]})
+    reference = {"$concat": ["$$this.type", "/", "$$this._id"]}
+    as_it_was = _filtered(there, {"$not": [{"$in": [reference, {"$literal": [*former, *new]}]}]})
     still = _filtered(as_it_was, {"$ne": ["$$this.former", True]})
     kept = {"$concatArrays": [still, {"$literal": list(new.values())}]}
     as_now = {"$literal": [{**document, "former": True} for document in former.values()]}
-    last = {
-        "$concatArrays": [as_it_was, _filtered(as_now, {"$in": ["$$this._id", {"$ifNull": ["$documents._id", []]}]})]
-    }
+    known = {"$map": {"input": there, "in": reference}}  # here `this` is one of those
+    last = {"$concatArrays": [as_it_was, _filtered(as_now, {"$in": [reference, known]})]}
     return [{"$set": {"documents": {"$cond": [{"$eq": [kept, []]}, last, kept]}}}]
 
 
@@ -86,7 +92,7 @@ def _filtered(documents: Any, condition: dict[str, Any]) -> dict[str, Any]:
 
 def _former(unit: Unit, replaced: Stored, last: Stored, base: str) -> Iterable[str]:
     """The ids of what was the content of a document; where its labels change, of all its versions."""
-    if replaced.type != "DocumentReference":
+    if replaced.type not in ATTACHING:
         return ()
     versions = [replaced]
     if last.body is None or replaced.entry.get("labels") != last.entry.get("labels"):
@@ -96,13 +102,13 @@ def _former(unit: Unit, replaced: Stored, last: Stored, base: str) -> Iterable[s
 
 
 def _binaries(stored: Stored, base: str) -> list[str]:
-    """The ids of the Binaries that are the content of a document."""
-    if stored.type != "DocumentReference" or stored.body is None:
+    """The ids of the Binaries that are the content of a document, or of an attachment."""
+    if stored.type not in ATTACHING or stored.body is None or b"Binary/" not in stored.body:
         return []
     found: dict[str, None] = {}
-    for content in json.parse(stored.body).get("content", ()):
-        asked = references.parse(content.get("attachment", {}).get("url", ""), base)
-        if asked.local and asked.type == "Binary" and asked.id:
+    for one in references.walk_references(json.parse(stored.body)):
+        asked = references.parse(one.value, base)
+        if one.type == "url" and asked.local and asked.type == "Binary" and asked.id:
             found[asked.id] = None
     return list(found)
 
@@ -116,5 +122,6 @@ def _documents_of(unit: Unit, binary: str, base: str) -> Iterable[Stored]:
 
 def _entry(stored: Stored) -> Entry:
     """What a document is judged by."""
-    left_out = ("contained", "documents", "near", "type")
-    return {name: value for name, value in stored.entry.items() if name not in left_out} | {"_id": stored.id}
+    left_out = ("contained", "documents", "near")
+    own = {"_id": stored.id, "type": stored.type}
+    return {name: value for name, value in stored.entry.items() if name not in left_out} | own

@@ -10,7 +10,8 @@ A collection per resource type holds current versions, under the resource's own 
                 version; absent where nobody is known to have
     deposited   when: the time of its first version
     held        that its holder masked it, and not who deposited it; else absent
-    documents   of a Binary: the entries of the DocumentReferences whose content it is, by which it is judged
+    documents   of a Binary: the entries, with their `type`, of the DocumentReferences whose content it is, and of what
+                else has it as an attachment; it is judged by them
     origin      "server" on what the server itself wrote and nobody may change; "carried" on the conformance resources
                 that come along with it
     place, mac  of an AuditEvent that was made of the ledger: audit/follow.py

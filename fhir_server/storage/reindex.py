@@ -197,7 +197,8 @@ class Reindex:
             return None
         made = entry(type, json.parse(document["body"]), base=self._base, zone=self._zone)
         there = {name: value for name, value in document.items() if name not in NOT_OF_THE_INDEX}
-        if "method" in document:  # the labels of a past version are those of now: storage/labelling.py
+        # The labels of a past version, and of an access, are those of now: storage/labelling.py, audit/labels.py
+        if "method" in document or document.get("origin") == "server":
             made.pop("labels", None)
             there.pop("labels", None)
         if self._written(made) == self._written(there):

@@ -205,11 +205,18 @@ class Store:
         """One version, a deletion's too.  Whoever calls must hold it against the decision."""
         with answering():
             found = self.collection(HISTORY).find_one({"_id": history_key(type, id, version)}, session=session)
-        if found:
-            return read_history(found)
-        # What the server writes of itself (AuditEvent) has one version and no history.
-        current = self.read(type, id, session=session)
-        return current if current and current.version == version else None
+        return read_history(found) if found else None
+
+    def first_versions(self, references: Iterable[str], *, session: ClientSession | None = None) -> list[Stored]:
+        """
+        The first versions of these resources, `Type/id`, without their bytes: with the labels of now, as each version.
+
+        Of what is not there, or has no history, none.
+        """
+        keys = sorted(history_key(type, id, 1) for type, _, id in (one.partition("/") for one in references))
+        with answering():
+            found = self.collection(HISTORY).find({"_id": {"$in": keys}}, {"body": 0}, session=session)
+            return [read_history(document) for document in found]
 
     def last_version(self, type: str, id: str, *, session: ClientSession | None = None) -> Stored | None:
         """The newest version, a deletion's too."""
@@ -479,6 +486,11 @@ class Unit:
         """The newest version, a deletion's too."""
         self.flush()
         return self._store.last_version(type, id, session=self._session)
+
+    def first_versions(self, references: Iterable[str]) -> list[Stored]:
+        """As Store.first_versions, this transaction's own writes included."""
+        self.flush()
+        return self._store.first_versions(references, session=self._session)
 
     def newest(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
         """The last version, a deletion's too, of each (type, id) that ever was; a few hundred are asked at a time."""

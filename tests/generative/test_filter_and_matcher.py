@@ -390,7 +390,7 @@ def _leaf(type: str, random: Random) -> Expression:
         lambda: InRecord(ids.draw(random)),
         lambda: InRecords(frozenset(many(ids).draw(random))),
         lambda: InNoRecord(),
-        lambda: DepositedBy(random.choice(["Practitioner/a", "Practitioner/b", "Organization/a"])),
+        lambda: DepositedBy(random.choice(["Practitioner/a", "Practitioner/b", "Organization/a", None])),
         lambda: DepositedAfter(NOW - timedelta(days=random.choice([0, 1, 2, 400]))),
         lambda: Labelled(random.choice(list(LABELS))),
         lambda: Within("documents", random.choice([EVERYTHING, NOTHING, Labelled("MASQUE_PS"), InRecord("p1")])),

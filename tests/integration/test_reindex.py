@@ -388,3 +388,21 @@ def test_the_command(own: Served, mongodb_uri: str) -> None:
     refused = run("reindex", "Patient", **settings)
     assert refused.returncode == 1
     assert "leave out the types" in refused.stderr
+
+
+def test_an_access_stays_hidden_by_the_label_of_now(own: Served) -> None:
+    """Rule A17: the labels of what it names stand beside the bytes of an AuditEvent, which do not say them"""
+    lab = own.caller("user/*.cruds", kind="professional", practitioner="reindex", profession="10")
+    id, _ = own.patient()
+    person = own.caller("patient/AuditEvent.rs", patient=id)
+    kept = lab.create(observation(id))
+    assert person.get(f"AuditEvent?entity={kept}")["total"] == 1
+    hidden = [{"op": "add", "path": "/meta/security", "value": [{"code": "INVISIBLE_PATIENT"}]}]
+    assert lab("PATCH", kept, hidden, Content_Type="application/json-patch+json").status_code == 200
+    [before] = own.database["AuditEvent"].find({"keys": f"entity={kept}/_history/1"})
+    assert before["labels"] == ["INVISIBLE_PATIENT"]
+    own.database["AuditEvent"].update_one({"_id": before["_id"]}, {"$pull": {"keys": f"entity={kept}"}})
+    done, _ = reindex(own, "AuditEvent")
+    assert not done.too_large
+    assert own.database["AuditEvent"].find_one({"_id": before["_id"]})["labels"] == ["INVISIBLE_PATIENT"]
+    assert person("GET", f"AuditEvent/{before['_id']}").status_code == 404

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.build import entry, patient, transaction
+from tests.build import entry, observation, patient, transaction
 from tests.calls import Caller, Served, seen
 
 
@@ -33,6 +33,17 @@ def test_a_conditional_update_of_what_does_not_match(operator: Caller) -> None:
 
     assert answer.status_code == 409, answer.text
     assert operator.get(f"Patient/{id}")["meta"]["versionId"] == "1"
+
+
+def test_what_is_gone_is_nobodys_to_refuse(served: Served, operator: Caller) -> None:
+    """http.html#delete: to delete what is gone is no error, whoever had entered it; it is not taken over either"""
+    id, holder = served.patient()
+    kept = operator.create(observation(id))
+    assert holder("DELETE", kept).status_code == 403
+    assert operator("DELETE", kept).status_code == 204
+    assert holder("DELETE", kept).status_code == 204
+    again = holder("PUT", kept, observation(id, id=kept.partition("/")[2]))
+    assert again.status_code == 404
 
 
 @pytest.mark.parametrize("headers", [{}, {"If_None_Match": "*"}])

@@ -47,6 +47,25 @@ def test_of_one_who_said_nothing_the_law_supposes() -> None:
     assert (said.space, said.btg, said.etreat, said.masked, said.permits) == ("open", True, True, False, ())
 
 
+def test_who_is_related_may_be_so_no_longer_or_not_yet() -> None:
+    """R4 relatedperson.html RelatedPerson.active, RelatedPerson.period; rule A4"""
+    said = made(
+        related=[
+            {"resourceType": "RelatedPerson", "id": "still", "active": True},
+            {"resourceType": "RelatedPerson", "id": "never", "active": False},
+            {"resourceType": "RelatedPerson", "id": "then", "period": {"start": "2026-11-01", "end": "2026-11-22"}},
+        ]
+    )
+    assert read(document(said)) == said
+
+    def former(*at: int) -> list[str]:
+        return [one.reference for one in said.in_force(datetime(2026, *at, tzinfo=UTC)).former]  # type: ignore[arg-type]
+
+    assert former(10, 31) == ["RelatedPerson/never", "RelatedPerson/then"]
+    assert former(11, 22) == ["RelatedPerson/never"]
+    assert former(11, 23) == ["RelatedPerson/never", "RelatedPerson/then"]
+
+
 def test_a_day_runs_from_its_first_moment_to_its_last() -> None:
     """R4 datatypes.html#Period: the end is inclusive, in the zone of the server"""
     period = {"start": "2026-11-01", "end": "2026-11-22"}
