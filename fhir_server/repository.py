@@ -40,7 +40,6 @@ from fhir_server.fhir.outcome import (
     PreconditionFailed,
     Unprocessable,
 )
-from fhir_server.fhir.terminology.carried import carried_terminologies
 from fhir_server.fhir.terminology.systems import Source
 from fhir_server.fhir.types import TYPES
 from fhir_server.search import index
@@ -72,6 +71,7 @@ from fhir_server.storage.documents import CARRIED, CHOICES, Stored
 from fhir_server.storage.joins import Joins
 from fhir_server.storage.ledger import LEAVES
 from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, ahead_of_read, allowed_by
+from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import structure
 from fhir_server.validation.demands import Table, demanded
 
@@ -112,12 +112,12 @@ class Surroundings:
     new_id: Callable[[], str]
     base: str
     cursors: Cursors
+    terminology: StoredTerminology
     zone: tzinfo = PARIS
     page_sizes: tuple[int, int] = (20, 1000)
     update_as_create: bool = True
     check_references: bool = False
     demands: Table = field(default_factory=dict)
-    terminology: Source = field(default_factory=carried_terminologies)
     matrix: Matrix = field(default_factory=carried_matrix)
     labels_together: bool = False
     lookups: Lookups | None = None
@@ -131,7 +131,7 @@ class Surroundings:
         return CONSTRAINTS | self.matrix.constraints
 
     def reader(self) -> Reader:
-        """The reader of queries, now."""
+        """The reader of the server's own queries, now, and of what scopes are cut to: it knows every terminology."""
         return Reader(self.base, self.zone, self.clock(), self.terminology)
 
     def constraint(self, type: str, pairs: tuple[tuple[str, str], ...]) -> Expression:
@@ -386,8 +386,8 @@ class Repository:
         return self._around.page_sizes
 
     def reader(self) -> Reader:
-        """The reader of queries, now."""
-        return self._around.reader()
+        """The reader of the actor's queries, now: it knows the terminologies that the actor may read."""
+        return replace(self._around.reader(), terminology=self.terminology)
 
     def cursor(self, position: Any, query: str) -> str:
         """An opaque text for `position` in the answer to `query`, of use to this actor alone."""
@@ -591,8 +591,19 @@ class Repository:
 
     @property
     def terminology(self) -> Source:
-        """Where code systems and value sets are found; every authenticated client may ask them."""
-        return self._around.terminology
+        """
+        Where code systems and value sets are found: those that come along, and of the store those the actor may read.
+
+        What an answer goes by of the store is recorded as disclosed.
+        """
+        return self._around.terminology.read_by(self._readable, self._trail.disclose)
+
+    def _readable(self, type: str) -> Expression:
+        """Which resources of a directory type the actor may read; none without a scope for it."""
+        try:
+            return self.decide("read", type).where
+        except Forbidden:
+            return NOTHING
 
     def may_read(self, stored: Stored) -> bool:
         """Whether the actor, who may have written this version, may read it too."""
