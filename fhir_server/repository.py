@@ -63,6 +63,7 @@ from fhir_server.search.index import entry
 from fhir_server.search.parameters import several_records
 from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
+from fhir_server.search.recent import Last
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage import announcements, contents, labelling
 from fhir_server.storage import choices as stored_choices
@@ -310,13 +311,25 @@ class Repository:
         decision = self.decide("search-type", type, self._asked_about(type, where))
         return self._finder(where).count(type, where, allowed=decision.where, exactly=exactly)
 
+    def last_of_each(self, type: str, where: Expression, *, most: int) -> Last:
+        """
+        The last `most` of each code, of those that match and may be seen; R4: observation-operation-lastn.html
+
+        To be searched for, along with `where`: nothing is disclosed by it.
+        """
+        decision = self.decide("search-type", type, self._asked_about(type, where))
+        return self._joins().last_of_each(type, where, allowed=decision.where, most=most)
+
     def _finder(self, where: Expression) -> Store | Unit | Joins:
-        """What finds: the store, or a search across resources on it, each type of them within its own decision."""
-        source = self._unit or self._store
-        if not has_joins(where):
-            return source
+        """What finds: the store, or a search across resources on it."""
+        return self._joins() if has_joins(where) else self._unit or self._store
+
+    def _joins(self) -> Joins:
+        """Searches across resources, each type of them within its own decision."""
         return Joins(
-            source, lambda type: self.decide("search-type", type, self._all_asked()).where, self._store.timeout_ms
+            self._unit or self._store,
+            lambda type: self.decide("search-type", type, self._all_asked()).where,
+            self._store.timeout_ms,
         )
 
     def fetch(self, type: str, ids: Iterable[str]) -> list[Stored]:
@@ -566,7 +579,7 @@ class Repository:
         choices = self._choices[patient].in_force(now)
         return Case(self.actor, choices, type, now, around.constraint, around.matrix)
 
-    def asked_for(self, parameters: Mapping[str, str]) -> None:
+    def asked_for(self, parameters: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
         """Note in the record of the request what was asked for in its body."""
         self._trail.query = urlencode(parameters)
 

@@ -20,7 +20,7 @@ from fhir_server.fhir import json, references
 from fhir_server.fhir.terminology.systems import Listed, Resource, Source, System
 from fhir_server.search.expression import EVERYTHING, NOTHING, Expression, Filter, Match, all_of
 from fhir_server.search.mongo import to_filter
-from fhir_server.search.types import uri
+from fhir_server.search.types import token, uri
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage.concepts import StoredSystem
 from fhir_server.storage.documents import CARRIED, Stored, read_current
@@ -115,7 +115,7 @@ class _ReadBy:
             return None
         asked = type, url, version
         if asked not in self._found:
-            read = self._read(type, Match("url", uri.parse(_escaped(url))), {"origin": {"$ne": CARRIED}})
+            read = self._read(type, Match("url", uri.parse(token.escaped(url))), {"origin": {"$ne": CARRIED}})
             candidates = [each for each in read if version is None or each.resource.get("version") == version]
             newest = max(candidates, key=_rank, default=None)
             self._found[asked] = self._told(newest) if newest else None
@@ -189,8 +189,3 @@ def _rank(found: _Read) -> tuple[int, list[Any]]:
     parts = _DIGITS.split(str(found.resource.get("version", "")))
     natural = [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
     return _STATUS.get(found.resource.get("status", ""), 0), natural
-
-
-def _escaped(text: str) -> str:
-    """The text as the value of a search parameter.  R4: search.html#escaping"""
-    return re.sub(r"([\\,$|])", r"\\\1", text)
