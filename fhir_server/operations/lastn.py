@@ -6,14 +6,12 @@ Any search parameter of Observation narrows what is looked at.  An observation w
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
 from fhir_server.fhir.bundle import bundle, search_entry
 from fhir_server.fhir.http import FhirRequest, FhirResponse, query_text
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.results import FORMAT, SUBSET, count_of, served, single, subset_asked
 from fhir_server.fhir.types import TYPES
+from fhir_server.operations import places
 from fhir_server.operations.parameters import plain
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Expression, InRecord, Match, all_of
@@ -50,7 +48,7 @@ def lastn(request: FhirRequest, repository: Repository, type: str) -> FhirRespon
     address = f"{request.base}/{request.path}"
     place = f"{request.path}?{query_text([pair for pair in applied if pair[0] not in FORMAT])}"
     cursor = single((*query, *sent), "_cursor")
-    after = _place(repository.position(cursor, place)) if cursor is not None else None
+    after = places.read(repository.position(cursor, place)) if cursor is not None else None
 
     last = repository.last_of_each(type, where, most=most)
     more = [all_of(where, each) for each in last.more]
@@ -62,7 +60,7 @@ def lastn(request: FhirRequest, repository: Repository, type: str) -> FhirRespon
     page = found[:count]
     repository.disclose(page)
     if len(found) > count:
-        onward = repository.cursor(_written(page[-1]), place)
+        onward = repository.cursor(places.written(page[-1]), place)
         links["next"] = f"{address}?{query_text([*applied, ('_cursor', onward)])}"
     asked = subset_asked(applied)
     entries = [search_entry(f"{request.base}/{stored.reference}", served(stored.body, asked)) for stored in page]
@@ -115,26 +113,10 @@ def _page(
     for asked, start in [*searches, *((each, after) for each in last.more)]:
         part = repository.search(type, asked, limit=count + 1, order=_ORDER, after=start, served=False)
         found |= {stored.id: stored for stored in part}
-    return [found[id] for _, id in in_order(_moment(stored) for stored in found.values())][: count + 1]
+    return [found[id] for _, id in in_order(map(places.moment_of, found.values()))][: count + 1]
 
 
 def _behind(moments: tuple[Moment, ...], after: Moment) -> tuple[Moment, ...]:
     """Those that come behind this one, which may be gone."""
     ordered = in_order({*moments, after})
     return tuple(ordered[ordered.index(after) + 1 :])
-
-
-def _moment(stored: Stored) -> Moment:
-    time, id = stored.place
-    return time, id
-
-
-def _written(stored: Stored) -> list[str | None]:
-    """The place of an observation, as a cursor has it."""
-    time, id = _moment(stored)
-    return [time.isoformat() if time else None, id]
-
-
-def _place(written: Any) -> Moment:
-    time, id = written
-    return datetime.fromisoformat(time) if time else None, id
