@@ -48,9 +48,9 @@ def docref(request: FhirRequest, repository: Repository, type: str) -> FhirRespo
     """
     repository.decide("search-type", type)
     sent = plain(request)
-    if sent:
-        repository.asked_for(sent)
     query = (*request.query, *sent)
+    if sent:
+        repository.asked_for(query)
     refuse_unknown(query, *KNOWN)
     applied = tuple(pair for pair in query if pair[0] != "_cursor")
     place = f"{request.path}?{query_text([pair for pair in applied if pair[0] not in FORMAT])}"

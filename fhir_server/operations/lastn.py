@@ -29,8 +29,6 @@ _ORDER = (Order(DATE, descending=True),)
 _OF_THE_ANSWER = FORMAT | SUBSET | {"_count"}
 _SUBJECT = ("patient", "subject")
 
-Pairs = tuple[tuple[str, str], ...]
-
 
 def lastn(request: FhirRequest, repository: Repository, type: str) -> FhirResponse:
     """
@@ -40,9 +38,9 @@ def lastn(request: FhirRequest, repository: Repository, type: str) -> FhirRespon
     """
     repository.decide("search-type", type)
     query, sent = request.query, plain(request)
-    if sent:
-        repository.asked_for(sent)
     applied = [pair for pair in (*query, *sent) if pair[0] != "_cursor"]
+    if sent:
+        repository.asked_for(applied)
     most, where = _max(applied), _where(repository, type, applied)
     count = count_of(applied, MOST, MOST)
     address = f"{request.base}/{request.path}"
@@ -56,10 +54,9 @@ def lastn(request: FhirRequest, repository: Repository, type: str) -> FhirRespon
     total = len(last.moments) + sum(repository.count(type, each, exactly=True) or 0 for each in more)
     if count == 0 or single(applied, "_summary") == "count":
         return FhirResponse.of(200, bundle("searchset", links=links, total=total))
-    found = _page(repository, type, where, Last(last.moments, tuple(more)), count, after)
-    page = found[:count]
+    page, goes_on = _page(repository, type, where, Last(last.moments, tuple(more)), count, after)
     repository.disclose(page)
-    if len(found) > count:
+    if page and goes_on:
         onward = repository.cursor(places.written(page[-1]), place)
         links["next"] = f"{address}?{query_text([*applied, ('_cursor', onward)])}"
     asked = subset_asked(applied)
@@ -104,8 +101,8 @@ def _names_subject(name: str, value: str) -> bool:
 
 def _page(
     repository: Repository, type: str, where: Expression, last: Last, count: int, after: Moment | None
-) -> list[Stored]:
-    """Up to `count` from behind the place `after` on, and one more if there is one."""
+) -> tuple[list[Stored], bool]:
+    """Up to `count` from behind the place `after` on, and whether there are more, as it was when they were counted."""
     behind = last.moments if after is None else _behind(last.moments, after)
     ids = frozenset(id for _, id in behind[: count + 1])
     found: dict[str, Stored] = {}
@@ -113,7 +110,8 @@ def _page(
     for asked, start in [*searches, *((each, after) for each in last.more)]:
         part = repository.search(type, asked, limit=count + 1, order=_ORDER, after=start, served=False)
         found |= {stored.id: stored for stored in part}
-    return [found[id] for _, id in in_order(map(places.moment_of, found.values()))][: count + 1]
+    page = [found[id] for _, id in in_order(map(places.moment_of, found.values()))]
+    return page[:count], len(page) > count or len(behind) > count
 
 
 def _behind(moments: tuple[Moment, ...], after: Moment) -> tuple[Moment, ...]:
