@@ -40,7 +40,6 @@ from fhir_server.fhir.outcome import (
     PreconditionFailed,
     Unprocessable,
 )
-from fhir_server.fhir.terminology.carried import carried_terminologies
 from fhir_server.fhir.terminology.systems import Source
 from fhir_server.fhir.types import TYPES
 from fhir_server.search import index
@@ -64,6 +63,7 @@ from fhir_server.search.index import entry
 from fhir_server.search.parameters import several_records
 from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
+from fhir_server.search.recent import Last
 from fhir_server.search.types.id import IdTest
 from fhir_server.storage import announcements, contents, labelling
 from fhir_server.storage import choices as stored_choices
@@ -72,6 +72,7 @@ from fhir_server.storage.documents import CARRIED, CHOICES, Stored
 from fhir_server.storage.joins import Joins
 from fhir_server.storage.ledger import LEAVES
 from fhir_server.storage.store import Ahead, Brought, Place, Store, Unit, ahead_of_read, allowed_by
+from fhir_server.storage.terminology import StoredTerminology
 from fhir_server.validation import structure
 from fhir_server.validation.demands import Table, demanded
 
@@ -116,12 +117,12 @@ class Surroundings:
     new_id: Callable[[], str]
     base: str
     cursors: Cursors
+    terminology: StoredTerminology
     zone: tzinfo = PARIS
     page_sizes: tuple[int, int] = (20, 1000)
     update_as_create: bool = True
     check_references: bool = False
     demands: Table = field(default_factory=dict)
-    terminology: Source = field(default_factory=carried_terminologies)
     matrix: Matrix = field(default_factory=carried_matrix)
     labels_together: bool = False
     lookups: Lookups | None = None
@@ -135,7 +136,7 @@ class Surroundings:
         return CONSTRAINTS | self.matrix.constraints
 
     def reader(self) -> Reader:
-        """The reader of queries, now."""
+        """The reader of the server's own queries, now, and of what scopes are cut to: it knows every terminology."""
         return Reader(self.base, self.zone, self.clock(), self.terminology)
 
     def constraint(self, type: str, pairs: tuple[tuple[str, str], ...]) -> Expression:
@@ -317,13 +318,25 @@ class Repository:
         where = self._blind(type, where)
         return self._finder(where).count(type, where, allowed=decision.where, exactly=exactly)
 
+    def last_of_each(self, type: str, where: Expression, *, most: int) -> Last:
+        """
+        The last `most` of each code, of those that match and may be seen; R4: observation-operation-lastn.html
+
+        To be searched for, along with `where`: nothing is disclosed by it.
+        """
+        decision = self.decide("search-type", type, self._asked_about(type, where))
+        return self._joins().last_of_each(type, where, allowed=decision.where, most=most)
+
     def _finder(self, where: Expression) -> Store | Unit | Joins:
-        """What finds: the store, or a search across resources on it, each type of them within its own decision."""
-        source = self._unit or self._store
-        if not has_joins(where):
-            return source
+        """What finds: the store, or a search across resources on it."""
+        return self._joins() if has_joins(where) else self._unit or self._store
+
+    def _joins(self) -> Joins:
+        """Searches across resources, each type of them within its own decision."""
         return Joins(
-            source, lambda type: self.decide("search-type", type, self._all_asked()).where, self._store.timeout_ms
+            self._unit or self._store,
+            lambda type: self.decide("search-type", type, self._all_asked()).where,
+            self._store.timeout_ms,
         )
 
     def fetch(self, type: str, ids: Iterable[str]) -> list[Stored]:
@@ -393,8 +406,8 @@ class Repository:
         return self._around.page_sizes
 
     def reader(self) -> Reader:
-        """The reader of queries, now."""
-        return self._around.reader()
+        """The reader of the actor's queries, now: it knows the terminologies that the actor may read."""
+        return replace(self._around.reader(), terminology=self.terminology)
 
     def cursor(self, position: Any, query: str) -> str:
         """An opaque text for `position` in the answer to `query`, of use to this actor alone."""
@@ -572,7 +585,7 @@ class Repository:
         choices = self._choices[patient].in_force(now)
         return Case(self.actor, choices, type, now, around.constraint, around.matrix)
 
-    def asked_for(self, parameters: Mapping[str, str]) -> None:
+    def asked_for(self, parameters: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
         """Note in the record of the request what was asked for in its body."""
         self._trail.query = urlencode(parameters)
 
@@ -597,8 +610,19 @@ class Repository:
 
     @property
     def terminology(self) -> Source:
-        """Where code systems and value sets are found; every authenticated client may ask them."""
-        return self._around.terminology
+        """
+        Where code systems and value sets are found: those that come along, and of the store those the actor may read.
+
+        What an answer goes by of the store is recorded as disclosed.
+        """
+        return self._around.terminology.read_by(self._readable, self._trail.disclose)
+
+    def _readable(self, type: str) -> Expression:
+        """Which resources of a directory type the actor may read; none without a scope for it."""
+        try:
+            return self.decide("read", type).where
+        except Forbidden:
+            return NOTHING
 
     def may_read(self, stored: Stored) -> bool:
         """Whether the actor, who may have written this version, may read it too."""

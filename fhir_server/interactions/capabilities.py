@@ -132,7 +132,8 @@ def _referring_to(type: str) -> list[str]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     called = ", ".join(f"`{address}`" for address in operation.addresses())
-    return {"name": operation.name, "definition": operation.definition, "documentation": f"Called at {called}."}
+    said = f"Called at {called}. {operation.behaviour}".rstrip()
+    return {"name": operation.name, "definition": operation.definition, "documentation": said}
 
 
 def document() -> bytes:

@@ -35,8 +35,8 @@ _FILES = (
     ("terminologies", "value-sets/*.json"),
     ("terminologies", "naming-systems/*.json"),
 )
-_HL7 = "http://hl7.org/fhir/"
-_R4 = "4.0.1"
+#: The version of what stands under such a url: of an international guide, and of the standard.
+_VERSIONS = {"http://hl7.org/fhir/uv/ipa/": "1.1.0", "http://hl7.org/fhir/": "4.0.1"}
 _COMPARED = ("number", "date", "quantity")
 _COMPARATORS = ["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]
 #: A modifier in a search → its code, where that is another.  R4: valueset-search-modifier-code.html
@@ -146,8 +146,8 @@ def _head(url: str) -> Resource:
     """Id, url, version and name."""
     id = url.rpartition("/")[2].replace("_", "-")
     name = id.replace("-", "_")
-    version = {"version": _R4} if url.startswith(_HL7) else {}
-    return {"id": id, "url": url, **version, "name": name[0].upper() + name[1:]}
+    version = next((version for start, version in _VERSIONS.items() if url.startswith(start)), None)
+    return {"id": id, "url": url, **({"version": version} if version else {}), "name": name[0].upper() + name[1:]}
 
 
 def _listed(words: list[str]) -> str:

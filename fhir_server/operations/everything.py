@@ -15,6 +15,7 @@ from fhir_server.fhir.http import FhirRequest, FhirResponse, query_text
 from fhir_server.fhir.outcome import BadRequest, Forbidden
 from fhir_server.fhir.results import count_of, refuse_unknown, served, single, subset_asked
 from fhir_server.fhir.types import TYPES
+from fhir_server.operations.parameters import plain
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Expression, InRecord, all_of
 from fhir_server.search.parameters import parameters
@@ -27,7 +28,7 @@ KNOWN = ("_count", "_cursor", "_type", "_since", "start", "end")
 
 def everything(request: FhirRequest, repository: Repository, type: str, id: str) -> FhirResponse:
     """200 and a Bundle of type searchset.  Raises NotFound (404), BadRequest (400)."""
-    query = request.query if request.method == "GET" else (*request.query, *_parameters(request))
+    query = (*request.query, *plain(request))
     refuse_unknown(query, *KNOWN)
     repository.read("Patient", id)
     count = count_of(query, MOST, MOST) or MOST
@@ -96,20 +97,3 @@ def _directory(repository: Repository, page: Iterable[Stored], base: str) -> lis
             if asked.local and asked.type in TYPES and TYPES[asked.type].directory and asked.id:
                 wanted.setdefault(asked.type, {})[asked.id] = None
     return [stored for type, ids in wanted.items() for stored in repository.fetch(type, ids)]
-
-
-def _parameters(request: FhirRequest) -> tuple[tuple[str, str], ...]:
-    """The parameters of a POST, as those of a GET."""
-    if not request.body and request.resource is None:
-        return ()
-    sent = request.parsed()
-    parts = sent.get("parameter", [])
-    if sent.get("resourceType") != "Parameters" or not isinstance(parts, list):
-        raise BadRequest("Expected Parameters with a list of parameters.", "Parameters.parameter")
-    found = []
-    for part in parts:
-        values = [value for name, value in part.items() if name.startswith("value")] if isinstance(part, dict) else []
-        if len(values) != 1 or not isinstance(values[0], str | int) or isinstance(values[0], bool):
-            raise BadRequest("Each parameter has a name and one plain value.", "Parameters.parameter")
-        found.append((str(part.get("name")), str(values[0])))
-    return tuple(found)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from fhir_server.fhir.http import FhirRequest, FhirResponse
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.results import FORMAT
+from fhir_server.search.types.token import escaped
 from fhir_server.validation import structure
 
 T = TypeVar("T")
@@ -86,6 +87,52 @@ def given(request: FhirRequest, takes: Mapping[str, str]) -> Given:
         for name, value in _of_body(request.parsed(), takes):
             found.setdefault(name, []).append(value)
     return Given({name: tuple(values) for name, values in found.items()})
+
+
+def plain(request: FhirRequest) -> tuple[tuple[str, str], ...]:
+    """
+    The parameters of a POST as a query would have them: a Coding is a token, and of a concept any coding will do.
+
+    None by GET, which has them in its query.  Raises BadRequest.
+    """
+    if request.method != "POST" or (not request.body and request.resource is None):
+        return ()
+    sent = request.parsed()
+    parts = sent.get("parameter", [])
+    if sent.get("resourceType") != "Parameters" or not isinstance(parts, list):
+        raise BadRequest("Expected Parameters with a list of parameters.", "Parameters.parameter")
+    found = []
+    for index, part in enumerate(parts):
+        values = [part[name] for name in part if name.startswith("value")] if isinstance(part, dict) else []
+        text = _as_text(values[0]) if len(values) == 1 else None
+        if text is None:
+            raise BadRequest("Each parameter has a name and one plain value.", f"Parameters.parameter[{index}]")
+        found.append((str(part.get("name")), text))
+    return tuple(found)
+
+
+def _as_text(value: Any) -> str | None:
+    """The value as it is written in a query; None for what cannot be.  R4: search.html#token"""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int):
+        return str(value)
+    if not isinstance(value, dict):
+        return None
+    codings = value.get("coding", [value])
+    if not isinstance(codings, list) or not codings:
+        return None
+    written = [_as_token(each) for each in codings]
+    return None if None in written else ",".join(str(each) for each in written)
+
+
+def _as_token(coding: Any) -> str | None:
+    if not isinstance(coding, dict):
+        return None
+    system, code = coding.get("system"), coding.get("code")
+    if not isinstance(code, str) or not isinstance(system, str | None):
+        return None
+    return escaped(code) if system is None else f"{escaped(system)}|{escaped(code)}"
 
 
 def parameters(

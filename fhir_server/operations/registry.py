@@ -10,9 +10,11 @@ from fhir_server.fhir.http import FhirResponse
 from fhir_server.fhir.types import TYPES
 from fhir_server.operations import (
     access_history,
+    docref,
     everything,
     expand,
     explain_access,
+    lastn,
     lookup,
     lookup_record,
     meta,
@@ -33,7 +35,7 @@ class Operation:
     A row: `POST …/$[name]` on each of its levels, and GET too where nothing is changed.
 
     definition: the canonical url of its OperationDefinition.  types: none at the level of the system alone.
-    refused: those of its parameters that cannot be asked for here.
+    refused: those of its parameters that cannot be asked for here.  behaviour: what the CapabilityStatement is to say.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Operation:
     changes: bool
     handler: Handler
     refused: tuple[str, ...] = ()
+    behaviour: str = ""
 
     def addresses(self) -> tuple[str, ...]:
         """Where it is called, as a client is told."""
@@ -89,6 +92,16 @@ OPERATIONS: tuple[Operation, ...] = (
         ("type",),
         True,
         lookup_record.lookup_record,
+    ),
+    Operation("lastn", f"{_STANDARD}Observation-lastn", ("Observation",), ("type",), False, lastn.lastn),
+    Operation(
+        "docref",
+        "http://hl7.org/fhir/uv/ipa/OperationDefinition/docref",
+        ("DocumentReference",),
+        ("type",),
+        False,
+        docref.docref,
+        behaviour=docref.BEHAVIOUR,
     ),
     Operation("meta", f"{_STANDARD}Resource-meta", _EVERY, ("instance",), False, meta.meta),
     Operation("meta-add", f"{_STANDARD}Resource-meta-add", _EVERY, ("instance",), True, meta.add),

@@ -104,7 +104,11 @@ def blueprint(
             trail.interaction = "login"
             record_stranger(trail, refusal)
             raise
-        repository = guessed[0] if guessed and guessed[0].actor == actor else repository_for(actor, trail)
+        if guessed and guessed[0].actor != actor:  # what was read for somebody else is nothing to this one
+            trail.disclosed.clear()
+            seen.clear()
+            guessed.clear()
+        repository = guessed[0] if guessed else repository_for(actor, trail)
         if brought:
             repository.bring(brought)
         try:

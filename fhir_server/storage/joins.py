@@ -34,9 +34,11 @@ from fhir_server.search.matcher import matches
 from fhir_server.search.parameters import Parameter, by_url, parameters
 from fhir_server.search.parser import naming
 from fhir_server.search.query import Order
+from fhir_server.search.recent import Last
 from fhir_server.search.types.id import IdTest
 from fhir_server.search.types.reference import ReferenceTest
 from fhir_server.search.types.uri import UriTest
+from fhir_server.storage import last
 from fhir_server.storage.documents import Stored
 from fhir_server.storage.store import COUNTED, Store, Unit
 
@@ -93,6 +95,14 @@ class Joins:
             if found > COUNTED and not exactly:
                 return None
         return found
+
+    def last_of_each(self, type: str, where: Expression, *, allowed: Expression, most: int) -> Last:
+        """As last.last_of_each, of any expression."""
+        self._source.refuse(type, where)
+        where = self.resolved(where)
+        if not has_joins(where):
+            return last.last_of_each(self._source, type, where, allowed=allowed, most=most)
+        return last.last_of_these(self._walk(type, where, allowed=allowed), most=most)
 
     def resolved(self, where: Expression) -> Expression:
         """The expression with the ids in the place of each join that finds few.  Raises Forbidden."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -329,18 +329,30 @@ class Store:
         if parameters(type)[code].record:
             keys = {"$concatArrays": [sorting.PATIENTS, keys]}
         self.refuse(type, codes=[code])
-        self.bring_up(type, session)
-        query = self._filter(type, where, allowed)
-        pipeline: list[dict[str, Any]] = [
-            {"$match": query},
+        stages: list[dict[str, Any]] = [
             {"$project": {"text": keys}},
             {"$unwind": "$text"},
             {"$group": {"_id": "$text"}},
             {"$limit": limit},
         ]
+        found = self.aggregate(type, where, stages, allowed=allowed, session=session)
+        return [document["_id"] for document in found]
+
+    def aggregate(
+        self,
+        type: str,
+        where: Expression,
+        stages: Sequence[dict[str, Any]],
+        *,
+        allowed: Expression,
+        session: ClientSession | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """What these stages make of those that match and are allowed, as it comes."""
+        self.bring_up(type, session)
+        query = self._filter(type, where, allowed)
+        pipeline = [{"$match": query}, *stages]
         with answering(), self._slow.watching(type, query, pipeline=pipeline):
-            found = self.collection(type).aggregate(pipeline, session=session, maxTimeMS=self.timeout_ms)
-            return [document["_id"] for document in found]
+            yield from self.collection(type).aggregate(pipeline, session=session, maxTimeMS=self.timeout_ms)
 
     def count(
         self,
@@ -529,6 +541,14 @@ class Unit:
         self._bring_up(type)
         self.flush()
         return self._store.texts(type, code, where, session=self._session, **asked)
+
+    def aggregate(
+        self, type: str, where: Expression, stages: Sequence[dict[str, Any]], **asked: Any
+    ) -> Iterator[dict[str, Any]]:
+        """As Store.aggregate, this transaction's own writes included."""
+        self._bring_up(type)
+        self.flush()
+        return self._store.aggregate(type, where, stages, session=self._session, **asked)
 
     def count(self, type: str, where: Expression, **asked: Any) -> int | None:
         """As Store.count, this transaction's own writes included."""

@@ -375,7 +375,7 @@ def test_the_cache_is_right_after_an_update_and_has_a_bound(
     assert newest and newest.concept("ten")
     assert pinned and pinned.concept("eleven")
     assert source.code_system(URL, "9") is None
-    monkeypatch.setattr(source._cache, "_most", 100)
+    monkeypatch.setattr(source.cache, "_most", 100)
     write({**small, "id": "newer", "version": "10", "concept": [{"code": "twelve"}]})
     latest = source.code_system(URL)
     assert latest and latest.concept("twelve")

@@ -245,6 +245,8 @@ QUERIES = {
     "ValueSet-validate-code": f"url=http://hl7.org/fhir/ValueSet/administrative-gender&code=male&system={GENDER}",
     "CodeSystem-validate-code": f"url={GENDER}&code=male",
     "CodeSystem-lookup": f"system={GENDER}&code=male",
+    "Observation-lastn": "patient=p1",
+    "docref": "patient=p1",
     "CodeSystem-subsumes": f"system={GENDER}&codeA=male&codeB=female",
 }
 #: A resource that says enough for the operations on it.

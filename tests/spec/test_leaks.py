@@ -39,7 +39,8 @@ Resource = dict[str, Any]
 def report(patient: str, id: str, *labels: str, code: str = "10") -> Resource:
     """A document whose content is a Binary."""
     content = [{"attachment": {"contentType": "text/plain", "url": f"Binary/{id}", "title": "Titre caché"}}]
-    return _known(document(patient, *labels, code=code, content=content, description="Titre caché"), id)
+    more = {"description": "Titre caché", "date": "2024-01-05T12:00:00Z"}
+    return _known(document(patient, *labels, code=code, content=content, **more), id)
 
 
 def result(patient: str, id: str, *labels: str, category: str | None = "laboratory") -> Resource:
@@ -233,6 +234,14 @@ GET = {
     "everything": "Patient/{p}/$everything",
     "everything of the type": "Patient/{p}/$everything?_type={type}&_count=1",
     "everything since": "Patient/{p}/$everything?_since=2020-01-01T00:00:00Z",
+    "last of each code": "Observation/$lastn?patient={p}&max=5",
+    "last of a time": "Observation/$lastn?subject=Patient/{p}&date=lt2024-02",
+    "last of each code, counted": "Observation/$lastn?patient={p}&max=5&_summary=count",
+    "last of each code, in pages": "Observation/$lastn?patient={p}&max=5&_count=1",
+    "documents of now": "DocumentReference/$docref?patient={p}",
+    "documents of a type": "DocumentReference/$docref?patient={p}&type=11488-4",
+    "documents of a time": "DocumentReference/$docref?patient={p}&start=2024-01-01&_count=1",
+    "documents of a time, counted": "DocumentReference/$docref?patient={p}&end=2025-01-01&_summary=count",
     "content": "Binary/{id}",
     "content, history": "Binary/{id}/_history/1",
     "contents": "Binary?_id={id}",
@@ -241,9 +250,11 @@ GET = {
     "members": "Observation?_id={p}-o&_include=Observation:has-member",
 }
 #: Those that are asked in a batch, too.
-BATCHED = ("read", "vread", "history", "by identifier", "of the patient, a total", "include", "content", "everything")
+BATCHED = ("read", "vread", "history", "by identifier", "of the patient, a total", "include", "content", "everything",
+           "last of each code", "documents of now")  # fmt: skip
 #: What tells nothing to anybody: of no label, of one version, and of what is yet to be created.
 SILENT = {"vread of none", "by label", "validated, as a new one", "validated, as an update"}
+_NAMED = b'{{"resourceType": "Parameters", "parameter": [{{"name": "patient", "valueString": "{p}"}}]}}'
 #: By other verbs, so that nothing comes of it: the condition does not hold, or it is not the caller's.
 OTHERWISE: dict[str, tuple[str, str, Any, dict[str, str]]] = {
     "head": ("HEAD", "{h}", None, {}),
@@ -255,6 +266,8 @@ OTHERWISE: dict[str, tuple[str, str, Any, dict[str, str]]] = {
                        {"Content-Type": "application/x-www-form-urlencoded"}),
     "compartment by POST": ("POST", "Patient/{p}/{type}/_search", b"_total=accurate",
                             {"Content-Type": "application/x-www-form-urlencoded"}),
+    "last of each code by POST": ("POST", "Observation/$lastn?max=5", _NAMED, {}),
+    "documents by POST": ("POST", "DocumentReference/$docref?start=2024-01-01", _NAMED, {}),
     "update of a version": ("PUT", "{h}", "{own}", {"If-Match": 'W/"99"'}),
     "patch": ("PATCH", "{h}", UNMET, {"Content-Type": JSON_PATCH}),
     "patch of a version": ("PATCH", "{h}", UNMET, {"Content-Type": JSON_PATCH, "If-Match": 'W/"99"'}),
@@ -283,7 +296,7 @@ def ask(caller: Caller, patient: str, hidden: dict[str, Resource]) -> dict[str, 
             asked[f"{name}: {kind}"] = path
             answer = caller("GET", path, Prefer="handling=lenient" if "pages" in name else "handling=strict")
             found[f"{name}: {kind}"] = seen(answer)
-            if name in ("pages", "everything of the type"):
+            if name in ("pages", "everything of the type", "last of each code, in pages"):
                 found[f"{name}: {kind}, on"] = _pages(caller, answer)
         for name, (method, path, body, headers) in OTHERWISE.items():
             sent = body

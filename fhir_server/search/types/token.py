@@ -8,7 +8,7 @@ system, a `code` or a boolean, has the first key alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,37 @@ class OfTypeTest:
 
     def accepts(self, entry: Entry, field: str) -> bool:
         return self._key(field) in entry["keys"]
+
+
+@dataclass(frozen=True)
+class KeysTest:
+    """Any of these keys, as `codings` has them."""
+
+    keys: frozenset[str]
+
+    def to_filter(self, field: str) -> Filter:
+        return {"keys": {"$in": sorted(self.keys)}}
+
+    def narrow(self, field: str) -> None:
+        return None
+
+    def accepts(self, entry: Entry, field: str) -> bool:
+        return not self.keys.isdisjoint(entry["keys"])
+
+
+#: `system|code`, where there is a code; or the hash of one that is long.
+_CODING = re.compile(r"(?:[^\\|]|\\.)*\|.+|#[0-9a-f]{64}", re.DOTALL)
+
+
+def codings(keys: Iterable[str], field: str) -> frozenset[str]:
+    r"""
+    Those of the keys that are of one coding: of a system, or of none, and a code.
+
+    >>> sorted(codings(["code=a", "code=s|a", "code=|b", r"code=a\|b", "code=s|", "code:text=a"], "code"))
+    ['code=s|a', 'code=|b']
+    """
+    start = f"{field}="
+    return frozenset(each for each in keys if each.startswith(start) and _CODING.fullmatch(each, len(start)))
 
 
 def parse(text: str) -> TokenTest:
@@ -195,6 +226,11 @@ def split(text: str, separator: str) -> list[str]:
 
 
 _ESCAPED = re.compile(r"\\([\\,|$])")
+
+
+def escaped(text: str) -> str:
+    r"""The text as a part of a value in a query: `unescape` of it is the text again.  R4: search.html#escaping"""
+    return re.sub(r"([\\,$|])", r"\\\1", text)
 
 
 def unescape(text: str) -> str:
