@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,37 +16,25 @@ import orjson
 from fhir_server.audit.record import Record
 from fhir_server.storage.ledger import Chain, Ledger
 from fhir_server.storage.store import answering
+from fhir_server.storage.together import Together
 
 #: How long a record waits for those of the requests under way, to share its insert with.
 COMPANY_SECONDS = 0.003
 
 
-class _Ticket:
-    """The records of one request, that wait to be durable.  `gate` is held until there is something to do or to say."""
-
-    __slots__ = ("lines", "gate", "leads", "failure")
-
-    def __init__(self, lines: list[bytes]):
-        self.lines = lines
-        self.gate = threading.Lock()
-        self.gate.acquire()
-        self.leads = False
-        self.failure: BaseException | None = None
-
-
 class _UnderWay:
     """Holds while a request is answered."""
 
-    __slots__ = ("_recorder",)
+    __slots__ = ("_together",)
 
-    def __init__(self, recorder: Recorder):
-        self._recorder = recorder
+    def __init__(self, together: Together[list[bytes], None]):
+        self._together = together
 
     def __enter__(self) -> None:
-        self._recorder.begins()
+        self._together.expect(1)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._recorder.ends()
+        self._together.expect(-1)
 
 
 class Recorder:
@@ -55,12 +43,9 @@ class Recorder:
     def __init__(self, ledger: Ledger):
         self.ledger = ledger
         self._chain = Chain(ledger, self._begin)
-        self._lock = threading.Lock()
-        self._waiting: list[_Ticket] = []
-        self._leader: _Ticket | None = None
-        self._busy = False
-        self._expected = 0
-        self._under_way = _UnderWay(self)
+        # The requests under way bring their records soon, and a record costs a third when it shares its insert.
+        self._together = Together(self._append_all, patience=COMPANY_SECONDS)
+        self._under_way = _UnderWay(self._together)
 
     @property
     def chain(self) -> str | None:
@@ -70,16 +55,6 @@ class Recorder:
     def expecting(self) -> _UnderWay:
         """A request is under way; whoever records meanwhile waits a moment for its record to come along."""
         return self._under_way
-
-    def begins(self) -> None:
-        """A request is under way."""
-        with self._lock:
-            self._expected += 1
-
-    def ends(self) -> None:
-        """It no longer is."""
-        with self._lock:
-            self._expected -= 1
 
     def leaf(self, record: Record) -> dict[str, Any]:
         """The record as a transaction takes it along, to be durable with what it writes or not at all."""
@@ -91,49 +66,12 @@ class Recorder:
 
     def append(self, lines: list[bytes]) -> None:
         """As `record`, of lines."""
-        ticket = _Ticket(lines)
-        with self._lock:
-            waiting = self._waiting
-            waiting.append(ticket)
-            leads, self._busy = not self._busy, True
-            # All that are under way are here: whoever leads need not wait any longer.
-            if self._leader and len(waiting) >= self._expected:
-                self._leader.gate.release()
-                self._leader = None
-        if not leads:
-            ticket.gate.acquire()
-            leads = ticket.leads
-        if leads:
-            self._append_all(ticket)
-        if ticket.failure:
-            with answering():
-                raise ticket.failure
+        with answering():
+            self._together.ask(lines)
 
-    def _append_all(self, ticket: _Ticket) -> None:
-        """Append all that waits, wake those it was for, and hand the lead to the first that has come since."""
-        with self._lock:
-            alone = len(self._waiting) < self._expected
-            self._leader = ticket if alone else None
-        if alone:
-            # The requests under way bring their records soon, and a record costs a third when it shares its insert.
-            ticket.gate.acquire(timeout=COMPANY_SECONDS)
-        with self._lock:
-            self._leader = None
-            batch, self._waiting = self._waiting, []
-        failure: BaseException | None = None
-        try:
-            self._chain.append([line for one in batch for line in one.lines])
-        except BaseException as error:  # the others must be woken whatever happened; each raises it
-            failure = error
-        with self._lock:
-            self._busy = bool(self._waiting)
-            if self._waiting:
-                self._waiting[0].leads = True
-                self._waiting[0].gate.release()
-        for one in batch:
-            one.failure = failure
-            if one is not ticket:
-                one.gate.release()
+    def _append_all(self, asked: Sequence[list[bytes]]) -> Sequence[None]:
+        self._chain.append([line for lines in asked for line in lines])
+        return [None] * len(asked)
 
     def _begin(self, chain: str) -> bytes:
         """The first record of a chain: who makes it, with which key, and how far the others had come."""

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
 
 from pymongo import IndexModel, WriteConcern
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from fhir_server.access import Actor
@@ -27,6 +28,7 @@ from fhir_server.access import scopes as smart_scopes
 from fhir_server.access.scopes import Scope
 from fhir_server.fhir.outcome import Unauthorized
 from fhir_server.storage.store import SERVED_OPTIONS, Ahead, Brought, answering
+from fhir_server.storage.together import Together
 
 COLLECTION = "_tokens"
 #: Bytes of randomness in a token.
@@ -40,6 +42,10 @@ _ALSO = ("person", "relation", "role", "organization", "profession", "specialty"
 
 #: So many tokens are remembered by a process.
 SEEN = 4096
+
+#: A hash, and what is looked up along with it; the token that has it, and what was found.
+_Asked: TypeAlias = tuple[str, Ahead | None]
+Found: TypeAlias = tuple[dict[str, Any] | None, list[dict[str, Any]]]
 
 _scopes = lru_cache(maxsize=1024)(smart_scopes.parse)
 
@@ -106,6 +112,9 @@ class Tokens:
         self._base = base
         self._stands = stands
         self._emergency = emergency
+        #: What is looked up by ids goes to MongoDB with what others look up so: documents as they are, or as served.
+        self._whole = Together(partial(_by_ids, self._tokens))
+        self._served = Together(partial(_by_ids, self._plainly))
         #: Who held a token, by its hash: never an answer, only a guess at what will be asked for.
         self._seen: dict[str, Actor] = {}
 
@@ -213,8 +222,7 @@ class Tokens:
         guess = self._seen.get(hash)
         ahead = foresee(guess)
         with answering():
-            found = self._found(hash, ahead)
-        kept = found[0] if found and "scope" in found[0] else None
+            kept, there = self._found(hash, ahead)
         if kept is None or not self._lives(kept) or kept.get("jkt") != jkt:
             self._seen.pop(hash, None)
             raise Unauthorized(
@@ -227,21 +235,56 @@ class Tokens:
                 self._seen.clear()
             self._seen[hash] = actor
         holds = ahead is not None and (ahead.by_key or actor == guess)
-        return actor, ahead.read(found[1:]) if ahead and holds else None
+        return actor, ahead.read(there) if ahead and holds else None
 
-    def _found(self, hash: str, ahead: Ahead | None) -> list[dict[str, Any]]:
-        """The token, if there is one, and behind it what is looked up along with it."""
-        if ahead is None:
-            kept = self._plainly.find_one({"_id": hash})
-            return [kept] if kept else []
-        tokens = self._tokens if ahead.by_key else self._plainly
+    def _found(self, hash: str, ahead: Ahead | None) -> Found:
+        """The token, if there is one, and what is looked up along with it."""
+        if ahead is None or ahead.ids is not None:
+            together = self._whole if ahead and ahead.by_key else self._served
+            return together.ask((hash, ahead))
         with ahead.watching():
-            return list(tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options))
+            tokens = self._tokens if ahead.by_key else self._plainly
+            found = tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options).to_list()
+        kept = next((document for document in found if _is_token(document)), None)
+        return kept, [document for document in found if not _is_token(document)]
 
     def _lives(self, kept: Mapping[str, Any]) -> bool:
         if kept["expires_at"] <= self._clock() or kept.get("status", LIVE) != LIVE:
             return False
         return self._base is None or kept.get("audience", self._base) == self._base
+
+
+def _by_ids(tokens: Collection[dict[str, Any]], asked: Sequence[_Asked]) -> list[Found]:
+    """
+    Several tokens, and what is looked up along with each by its ids.
+
+    In one round trip, but for an id that is asked for in two types: what is found is told apart by its id.
+    """
+    left, found = dict(enumerate(asked)), {}
+    while left:
+        by_id: dict[str, Ahead] = {}
+        going: dict[int, _Asked] = {}
+        for number, (hash, ahead) in left.items():
+            wanted = dict.fromkeys(ahead.ids, ahead) if ahead and ahead.ids else {}
+            if all(by_id[id].asked == one.asked for id, one in wanted.items() if id in by_id):
+                by_id |= wanted
+                going[number] = hash, ahead
+        hashes = list({hash for hash, _ in going.values()})
+        stages = {ahead.asked: ahead.stage for ahead in by_id.values()}
+        first = {"$match": {"_id": hashes[0] if len(hashes) == 1 else {"$in": hashes}}}
+        documents = tokens.aggregate([first, *stages.values()]).to_list()
+        kept = {document["_id"]: document for document in documents if _is_token(document)}
+        there = {document["_id"]: document for document in documents if not _is_token(document)}
+        for number, (hash, ahead) in going.items():
+            ids = ahead.ids if ahead and ahead.ids else ()
+            found[number] = kept.get(hash), [there[id] for id in ids if id in there]
+            del left[number]
+    return [found[number] for number in range(len(asked))]
+
+
+def _is_token(document: Mapping[str, Any]) -> bool:
+    """Whether it is what is kept of a token: no resource, nor the choices of a patient, has scopes."""
+    return "scope" in document
 
 
 def holder_of(kept: Mapping[str, Any]) -> Actor:

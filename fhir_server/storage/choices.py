@@ -59,7 +59,7 @@ def concerning(
 def ahead(patients: frozenset[str] | None, references: Sequence[str], *, limit: int) -> Ahead:
     """As `of_patients`, or `concerning` where none are named, to be looked up along with the access token."""
     if patients is not None:
-        return Ahead(CHOICES, (CHOICES, patients), ({"$match": _of(patients)},), by_key=True, plain=True)
+        return Ahead(CHOICES, (CHOICES, patients), ({"$match": _of(patients)},), by_key=True, ids=patients, plain=True)
     pipeline = ({"$match": _concerning(references)}, {"$limit": limit + 1})
     return Ahead(CHOICES, (CHOICES, None), pipeline, plain=True)
 

@@ -24,7 +24,7 @@ Keys: TypeAlias = tuple[tuple[str, int | str], ...]
 _NAMESPACE_EXISTS = 48
 #: Far longer than any transaction.
 _FORGOTTEN_SECONDS = 3600
-#: The date that a patient's resources of a type are looked up by, right behind the key.
+#: The date that a patient's resources of a type are looked up by, right behind the key, by both its ends.
 PRIMARY_DATE = "date"
 #: Every access writes one, and what is indexed on it every read pays for: its record is read in the order of time.
 WITHOUT_OWNER_KEYS = frozenset({"AuditEvent"})
@@ -39,7 +39,8 @@ def of_type(type: str) -> dict[str, Keys]:
     }
     if TYPES[type].patient:
         date = offered.get(PRIMARY_DATE)
-        by_date = ((f"dates.{PRIMARY_DATE}.low", 1),) if date and not date.repeated else ()
+        ends = ((f"dates.{PRIMARY_DATE}.low", 1), (f"dates.{PRIMARY_DATE}.high", 1))
+        by_date = ends if date and not date.repeated else ()
         found["owner"] = (("owner", 1), ("_id", 1))
         found["depositor"] = (("depositor", 1), ("_id", 1))
         if type not in WITHOUT_OWNER_KEYS:

@@ -93,6 +93,7 @@ class Ahead:
 
     asked     what it answers, for whoever asks it afterwards
     by_key    whoever asks, it is one whole document, that is decided on when it is there
+    ids       the `_id`s of all that it may find; None where that cannot be said
     watching  to be held while it runs: tells of it if it is slow
     options   of the aggregation it becomes a part of: how long it may take
     plain     whether it is documents of the server's own, and no resources
@@ -102,6 +103,7 @@ class Ahead:
     asked: tuple[Any, ...]
     pipeline: tuple[dict[str, Any], ...]
     by_key: bool = False
+    ids: frozenset[str] | None = None
     watching: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
     plain: bool = False
@@ -130,7 +132,7 @@ class Brought:
 
 def ahead_of_read(type: str, id: str) -> Ahead:
     """The current version of one resource, with all that it may be decided on by."""
-    return Ahead(type, (type, id), ({"$match": {"_id": id}},), by_key=True)
+    return Ahead(type, (type, id), ({"$match": {"_id": id}},), by_key=True, ids=frozenset((id,)))
 
 
 class Store:
@@ -281,14 +283,26 @@ class Store:
 
     def ahead_of_read(self, type: str, id: str, *, allowed: Expression) -> Ahead:
         """As `read`, where that is allowed, to be looked up along with something else."""
-        query = {"$and": [{"_id": id}, self._filter(type, EVERYTHING, allowed)]}
-        return self._ahead(type, (type, id, allowed), ({"$match": query}, {"$project": _SERVED}), query)
+        query: Filter = {"_id": id}
+        permitted = self._filter(type, EVERYTHING, allowed)
+        if permitted:  # alone, the id leads straight to the document
+            query = {"$and": [query, permitted]}
+        pipeline = ({"$match": query}, {"$project": _SERVED})
+        return self._ahead(type, (type, id, allowed), pipeline, query, frozenset((id,)))
 
-    def _ahead(self, type: str, asked: tuple[Any, ...], pipeline: tuple[dict[str, Any], ...], query: Filter) -> Ahead:
+    def _ahead(
+        self,
+        type: str,
+        asked: tuple[Any, ...],
+        pipeline: tuple[dict[str, Any], ...],
+        query: Filter,
+        ids: frozenset[str] | None = None,
+    ) -> Ahead:
         return Ahead(
             type,
             asked,
             pipeline,
+            ids=ids,
             watching=lambda: self._slow.watching(type, query),
             options={"maxTimeMS": self.timeout_ms},
         )

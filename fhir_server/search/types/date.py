@@ -65,7 +65,13 @@ class DateTest:
                 else {f"dates.{field}.{end}": test for end, test in _bounds(row).items()}
                 for row in self._rows()
             ]
-        return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}
+        if len(alternatives) == 1:
+            return alternatives[0]
+        if field == "_lastUpdated" or self.repeated or self.prefix not in NECESSARY:
+            return {"$or": alternatives}
+        # An index with both ends behind its leading keys tells those that cannot match without their documents.
+        end, sign, bound = NECESSARY[self.prefix]
+        return {f"dates.{field}.{end}": {sign: getattr(self.asked, bound)}, "$or": alternatives}
 
     def narrow(self, field: str) -> Filter | None:
         if field == "_lastUpdated" or self.prefix not in NECESSARY:
