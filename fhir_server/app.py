@@ -58,7 +58,7 @@ from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.provider import provider_of
 from fhir_server.smart.recording import Recording
 from fhir_server.smart.sessions import Cookie
-from fhir_server.smart.tokens import Opening, nothing_opened
+from fhir_server.smart.tokens import Opening, Tokens, nothing_opened
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
 from fhir_server.storage.ledger import Ledger, keys_of
@@ -174,6 +174,7 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         demands=demands.read(settings.demanded_profiles),
         matrix=matrix_of(settings),
         labels_together=settings.labels_together,
+        died=Tokens(store.database, clock).end_of_dead,
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
 
