@@ -56,7 +56,7 @@ from fhir_server.smart.emergency_notices import Notices as EmergencyNotices
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.provider import provider_of
-from fhir_server.smart.recording import Recording
+from fhir_server.smart.recording import Recording, Strangers
 from fhir_server.smart.sessions import Cookie
 from fhir_server.smart.tokens import Opening, Tokens, nothing_opened
 from fhir_server.storage import concepts
@@ -265,7 +265,12 @@ def create_app(
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
 
+    strangers = Strangers(Rates(around.store.database))
+
     def record_stranger(trail: Trail, refusal: FhirError) -> None:
+        said = strangers.said(trail.address, str(refusal))
+        if said is None:
+            return
         around.recorder.record(
             audit.event(
                 trail,
@@ -275,13 +280,14 @@ def create_app(
                 interaction=trail.interaction,
                 versions={},
                 outcome=audit.REFUSED,
-                description=str(refusal),
+                description=said,
             )
         )
 
     app = Flask(__name__, static_folder=None)
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+    app.config["PREFERRED_URL_SCHEME"] = base_url.partition(":")[0]  # what cookies and links go by, behind any proxy
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.redirect_defaults = False
     app.url_map.strict_slashes = False
@@ -347,7 +353,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
         clock=clock,
         profiles=profiles,
         constrain=around.constraint,
-        record=Recording(around.recorder, new_id, clock),
+        record=Recording(around.recorder, new_id, clock, Strangers(Rates(database))),
         in_standing=in_standing,
         emergencies=opening,
         notify=notify,
