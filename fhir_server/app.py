@@ -77,6 +77,8 @@ Clock = Callable[[], datetime]
 
 #: Who asks whether this server is ready has another to go to, and does not wait.
 READY_SECONDS = 2
+#: Bytes of the largest body outside of the FHIR API.
+LARGEST_FORM = 256_000
 
 
 #: For ids, which are no secrets: the system's own randomness costs a call of it for each.  No two processes share it.
@@ -292,6 +294,7 @@ def create_app(
     app.url_map.redirect_defaults = False
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
+    app.before_request(_measured)
     app.register_blueprint(
         rest.blueprint(
             base=base,
@@ -480,6 +483,12 @@ def _health(app: Flask, client: MongoClient) -> None:
         except PyMongoError as error:  # whatever MongoDB says, the answer is: not now
             return jsonify(status="the store does not answer", reason=type(error).__name__), 503
         return jsonify(status="ready")
+
+
+def _measured() -> None:
+    """Bound what is no FHIR: a form, or what a client is.  Nobody has to be known to send it, and it is read at once."""
+    if request.blueprint != "rest":
+        request.max_content_length = LARGEST_FORM
 
 
 _NOTHING_HERE = """<!DOCTYPE html>
