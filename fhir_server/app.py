@@ -486,7 +486,7 @@ def _health(app: Flask, client: MongoClient) -> None:
 
 
 def _measured() -> None:
-    """Bound what is no FHIR: a form, or what a client is.  Nobody has to be known to send it, and it is read at once."""
+    """Bound what is no FHIR, since nobody has to be known to send it, and it is read whole."""
     if request.blueprint != "rest":
         request.max_content_length = LARGEST_FORM
 
