@@ -56,9 +56,9 @@ from fhir_server.smart.emergency_notices import Notices as EmergencyNotices
 from fhir_server.smart.grants import Together, alone
 from fhir_server.smart.grounds import Grounds
 from fhir_server.smart.provider import provider_of
-from fhir_server.smart.recording import Recording
+from fhir_server.smart.recording import Recording, Strangers
 from fhir_server.smart.sessions import Cookie
-from fhir_server.smart.tokens import Opening, nothing_opened
+from fhir_server.smart.tokens import Opening, Tokens, nothing_opened
 from fhir_server.storage import concepts
 from fhir_server.storage.documents import SERVER
 from fhir_server.storage.ledger import Ledger, keys_of
@@ -77,6 +77,8 @@ Clock = Callable[[], datetime]
 
 #: Who asks whether this server is ready has another to go to, and does not wait.
 READY_SECONDS = 2
+#: Bytes of the largest body outside of the FHIR API.
+LARGEST_FORM = 256_000
 
 
 #: For ids, which are no secrets: the system's own randomness costs a call of it for each.  No two processes share it.
@@ -174,6 +176,7 @@ def surroundings(client: MongoClient, settings: Settings, base: str, *, clock: C
         demands=demands.read(settings.demanded_profiles),
         matrix=matrix_of(settings),
         labels_together=settings.labels_together,
+        died=Tokens(store.database, clock).end_of_dead,
         terminology=StoredTerminology(store, carried_terminologies(), base=base, timeout_ms=settings.query_timeout_ms),
     )
 
@@ -264,7 +267,12 @@ def create_app(
     def repository_for(actor: Actor, trail: Trail) -> Repository:
         return Repository(around, actor, trail)
 
+    strangers = Strangers(Rates(around.store.database))
+
     def record_stranger(trail: Trail, refusal: FhirError) -> None:
+        said = strangers.said(trail.address, str(refusal))
+        if said is None:
+            return
         around.recorder.record(
             audit.event(
                 trail,
@@ -274,17 +282,19 @@ def create_app(
                 interaction=trail.interaction,
                 versions={},
                 outcome=audit.REFUSED,
-                description=str(refusal),
+                description=said,
             )
         )
 
     app = Flask(__name__, static_folder=None)
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+    app.config["PREFERRED_URL_SCHEME"] = base_url.partition(":")[0]  # what cookies and links go by, behind any proxy
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.redirect_defaults = False
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
+    app.before_request(_measured)
     app.register_blueprint(
         rest.blueprint(
             base=base,
@@ -346,7 +356,7 @@ def _smart(around: Surroundings, settings: Settings, base_url: str, people: acco
         clock=clock,
         profiles=profiles,
         constrain=around.constraint,
-        record=Recording(around.recorder, new_id, clock),
+        record=Recording(around.recorder, new_id, clock, Strangers(Rates(database))),
         in_standing=in_standing,
         emergencies=opening,
         notify=notify,
@@ -473,6 +483,12 @@ def _health(app: Flask, client: MongoClient) -> None:
         except PyMongoError as error:  # whatever MongoDB says, the answer is: not now
             return jsonify(status="the store does not answer", reason=type(error).__name__), 503
         return jsonify(status="ready")
+
+
+def _measured() -> None:
+    """Bound what is no FHIR, since nobody has to be known to send it, and it is read whole."""
+    if request.blueprint != "rest":
+        request.max_content_length = LARGEST_FORM
 
 
 _NOTHING_HERE = """<!DOCTYPE html>

@@ -60,7 +60,7 @@ from fhir_server.search.expression import (
     has_joins,
 )
 from fhir_server.search.index import entry
-from fhir_server.search.parameters import several_records
+from fhir_server.search.parameters import is_deceased, several_records
 from fhir_server.search.parser import Reader
 from fhir_server.search.query import Order
 from fhir_server.search.recent import Last
@@ -101,6 +101,8 @@ class Lookups(Protocol):
 
 #: Told, within the transaction, of what an actor writes in it: the notice is durable with the write, or not at all.
 Notify = Callable[[Unit, Sequence[Stored], Actor], None]
+#: Told of the patients who have died: within the transaction that says so, and, without its session, once it is over.
+Died = Callable[[frozenset[str], Any], None]
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Surroundings:
     What every repository of one process shares.
 
     lookups: None where patients are not looked for.  test_identities: whether people who do not exist are found, too.
+    died: ends what the dead had allowed.
     """
 
     store: Store
@@ -128,6 +131,7 @@ class Surroundings:
     lookups: Lookups | None = None
     test_identities: bool = False
     notify: Notify | None = None
+    died: Died | None = None
     _read: dict[tuple[str, Pairs], Expression] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -886,7 +890,7 @@ class Repository:
             return work(self, self._unit)
         disclosed = dict(self._trail.disclosed)
 
-        def whole(unit: Unit) -> tuple[T, bool]:
+        def whole(unit: Unit) -> tuple[T, bool, frozenset[str]]:
             self._trail.disclosed = dict(disclosed)  # not what another run of the work has come upon
             inside = Repository(self._around, self.actor, self._trail, unit=unit)
             if self.actor.kind == "operator":
@@ -895,11 +899,18 @@ class Repository:
             if inside._written:
                 inside._follow(unit)
                 unit.insert(LEAVES, self._around.recorder.leaf(self._event(interaction, inside._written)))
-            return result, bool(inside._written)
+            return result, bool(inside._written), inside._dead()
 
-        result, wrote = self._store.run(whole)
+        result, wrote, dead = self._store.run(whole)
+        if dead and self._around.died:
+            self._around.died(dead, None)  # again, for what was allowed while the transaction was under way
         self._trail.recorded = self._trail.recorded or wrote
         return result
+
+    def _dead(self) -> frozenset[str]:
+        """The patients who are dead by what was written, and were not before."""
+        before = {stored.id for stored in self._replaced if _says_dead(stored)}
+        return frozenset(stored.id for stored in self._written.values() if _says_dead(stored)) - before
 
     def _is_to_be_changed(self, type: str, id: str) -> bool:
         """Whether it is there, for one who may change it: to anyone else it is as if it were not."""
@@ -922,6 +933,9 @@ class Repository:
         stored_choices.follow(unit, written, self._replaced, base=around.base, zone=around.zone)
         if around.notify:
             around.notify(unit, written, self.actor)
+        died, dead = around.died, self._dead()
+        if died and dead:
+            unit.alongside(lambda session: died(dead, session))
 
     def _attaches(self, document: Stored, content: Stored) -> bool:
         """Whether a document is one that its content is judged by: of the same record, and its writer's to see."""
@@ -1159,6 +1173,13 @@ def _before(stored: Stored | None) -> Before | None:
     if stored is None:
         return None
     return Before(json.parse(stored.body or b""), stored.entry.get("deposited"), stored.entry.get("held", False))
+
+
+def _says_dead(stored: Stored) -> bool:
+    """R4: patient.html#death"""
+    if stored.type != "Patient" or stored.body is None or b"deceased" not in stored.body:  # as most are
+        return False
+    return is_deceased(json.parse(stored.body))
 
 
 def _about(stored: Stored) -> frozenset[str]:

@@ -114,6 +114,7 @@ class Accounts:
         kept = self._kept("login", login if _LOGIN.fullmatch(login) else "")
         known = self.devices.knows(kept["_id"] if kept else "", device)
         who = (login, f"device {device}") if known else (login, f"address {network(address)}")
+        self._refuse_more(address)  # before anything is kept of the attempt
         self._attempts.begin(*who)
         counted = self._counted(login, address, known=known)
         right = self.passwords.verify(kept["password"] if kept else None, password)
@@ -158,6 +159,12 @@ class Accounts:
         if loses:
             self._ended(kept["_id"])
         return _account(kept)
+
+    def _refuse_more(self, address: str) -> None:
+        """Raises Wait for an address that has had its attempts."""
+        where = network(address)
+        if where and not self._rates.allows(BY_ADDRESS, where):
+            raise Wait(self._rates.wait(BY_ADDRESS, where))
 
     def _counted(self, login: str, address: str, *, known: bool) -> list[tuple[Rate, str]]:
         """What the attempt counts against.  Raises Wait when one of them is used up."""

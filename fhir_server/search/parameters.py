@@ -100,9 +100,13 @@ class Parameter:
         return follow(self.walk, resource, {f"#{one.get('id')}": one.get("resourceType", "") for one in contained})
 
 
+def is_deceased(patient: Mapping[str, Any]) -> bool:
+    """Patient.deceased.exists() and Patient.deceased != false.  R4: patient.html#search"""
+    return bool(patient.get("deceasedBoolean", "deceasedDateTime" in patient))
+
+
 def _deceased(patient: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Patient.deceased.exists() and Patient.deceased != false"""
-    yield "boolean", bool(patient.get("deceasedBoolean", "deceasedDateTime" in patient))
+    yield "boolean", is_deceased(patient)
 
 
 def _first(type: str) -> Computed:

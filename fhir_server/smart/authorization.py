@@ -43,6 +43,7 @@ LONGEST_LASTING = timedelta(days=366)
 EMERGENCY_FRESH = timedelta(minutes=5)
 #: A `state` that somebody could guess protects from nothing.
 STATE_AT_LEAST = 16
+STATE_AT_MOST = 2048
 _STATE = re.compile(r"[\x20-\x7e]+")
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _PROMPTS = {"none", "login", "consent", "select_account"}
@@ -577,6 +578,8 @@ class Authorization:
             scope = read_only(" ".join(word for word in scope.split() if word not in (OFFLINE, ONLINE)))
             if not parse(scope):
                 raise _Fault("invalid_scope", "This access mode reads, and no scope does.")
+        if not parse(scope) and "openid" not in scope.split():
+            raise _Fault("invalid_scope", "The scope opens nothing, and does not ask who signs in.")
         launch = self._launch(client, given, scope, claim=claim)
         return {
             "scope": scope,
@@ -646,8 +649,8 @@ def _check_form(params: Parameters, given: Mapping[str, str]) -> None:
     if given.get("response_mode", "query") != "query":
         raise _Fault("invalid_request", "The response mode is query.")
     state = given.get("state", "")
-    if not STATE_AT_LEAST <= len(state) <= 2048 or not _STATE.fullmatch(state):
-        raise _Fault("invalid_request", f"state is needed, of at least {STATE_AT_LEAST} characters.")
+    if not STATE_AT_LEAST <= len(state) <= STATE_AT_MOST or not _STATE.fullmatch(state):
+        raise _Fault("invalid_request", f"state is needed, of {STATE_AT_LEAST} to {STATE_AT_MOST} characters.")
     if given.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(given.get("code_challenge", "")):
         raise _Fault("invalid_request", "code_challenge is needed, and code_challenge_method=S256.")
     prompts = set(given.get("prompt", "").split())

@@ -10,6 +10,7 @@ SMART App Launch 2.2: client-confidential-symmetric.html, client-confidential-as
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -28,6 +29,9 @@ from fhir_server.smart.names import skeleton
 from fhir_server.smart.tokens import COLLECTION as TOKENS
 from fhir_server.smart.tokens import ENTROPY, digest
 from fhir_server.storage.store import answering
+
+#: What JSON can write, and the store cannot hold.  RFC 8259 s. 8.2
+_NO_UNICODE = re.compile("[\ud800-\udfff]")
 
 COLLECTION = "_clients"
 
@@ -159,7 +163,7 @@ class Clients:
 
     def find(self, client_id: str, *, any_status: bool = False) -> Client | None:
         """The client with this id, if it is live; None for what is no string."""
-        if not isinstance(client_id, str):
+        if not isinstance(client_id, str) or _NO_UNICODE.search(client_id):
             return None
         asked: dict[str, Any] = {"_id": client_id} | ({} if any_status else {"status": "live"})
         with answering():

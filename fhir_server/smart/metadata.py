@@ -28,6 +28,7 @@ PATHS = {
 
 BRANDS = "/fhir/.well-known/user-access-brands.json"
 
+#: Those of the emergency modes are not named: some libraries ask for all that is, and each of them would open a record.
 SCOPES = (
     "openid",
     "fhirUser",

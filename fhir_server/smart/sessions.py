@@ -24,6 +24,9 @@ from pymongo import IndexModel, ReturnDocument, WriteConcern
 from pymongo.database import Database
 from werkzeug.wrappers import Response
 
+from fhir_server.accounts.accounts import network
+from fhir_server.accounts.rates import Rate, Rates
+from fhir_server.fhir.outcome import TooManyRequests
 from fhir_server.smart.subject import Subject
 from fhir_server.storage.store import answering
 
@@ -35,6 +38,8 @@ IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=12)
 #: Its use is noted no more often than this.
 NOTED = timedelta(seconds=30)
+#: How many may be begun from one address, which may be a hospital's: each is kept for minutes, whoever asks.
+STARTED = Rate("session", 1200, timedelta(minutes=1))
 #: What a step of signing in may say of a session.
 _CHANGES = frozenset({"subject", "account", "auth_time", "acr", "amr", "device"})
 
@@ -82,6 +87,7 @@ class Sessions:
         self._sessions = database[COLLECTION].with_options(write_concern=WriteConcern("majority", j=True))
         self._clock = clock
         self._ended = ended
+        self._rates = Rates(database)
 
     def prepare(self) -> None:
         """Let a session be found by its secret and by who is signed in, and MongoDB remove the dead."""
@@ -94,8 +100,14 @@ class Sessions:
             commitQuorum=0,  # as storage/indexes.py does, and for its reason
         )
 
-    def start(self, device: str = "") -> tuple[str, Session]:
-        """A new session of nobody, and the secret for its cookie."""
+    def start(self, device: str = "", *, address: str = "") -> tuple[str, Session]:
+        """
+        A new session of nobody, and the secret for its cookie.
+
+        address: where it is asked for.  Raises TooManyRequests when that was done too often from there.
+        """
+        if address and not self._rates.hit(STARTED, network(address)):
+            raise TooManyRequests("Too many sessions are begun from this address.", headers={"Retry-After": "60"})
         secret = secrets.token_urlsafe(ENTROPY)
         now = self._clock()
         kept: dict[str, Any] = {

@@ -122,7 +122,10 @@ class Tokens:
         """Let tokens be found by what they end with, and MongoDB remove those that are dead."""
         dead = IndexModel("expires_at", name="expires_at", expireAfterSeconds=0)
         ends = [IndexModel(name, name=name, sparse=True) for name in ENDS]
-        self._tokens.create_indexes([dead, *ends], commitQuorum=0)  # as storage/indexes.py does, and for its reason
+        of_patients = IndexModel("patient", name="patient", partialFilterExpression={"kind": "patient"})
+        self._tokens.create_indexes(
+            [dead, *ends, of_patients], commitQuorum=0
+        )  # as storage/indexes.py does, and for its reason
 
     def issue(
         self,
@@ -189,6 +192,16 @@ class Tokens:
         """End the tokens of this grant, session, family, code, client_id or sub; how many there were."""
         with answering():
             return self._tokens.update_many({**of, "status": LIVE}, {"$set": {"status": "ended"}}).modified_count
+
+    def end_of_dead(self, patients: frozenset[str], session: ClientSession | None) -> None:
+        """
+        End what these patients, and those who act for them, have let apps have of their records.
+
+        session: of the transaction that says that they have died, if it is under way.
+        """
+        of = {"kind": "patient", "patient": {"$in": sorted(patients)}, "status": LIVE}
+        with answering():
+            self._tokens.update_many(of, {"$set": {"status": "ended"}}, session=session)
 
     def narrow(self, grant: str, scope: str) -> None:
         """Cut the living tokens of the grant to what `scope` allows; one of which no scope is left ends."""

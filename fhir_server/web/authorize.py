@@ -59,10 +59,11 @@ class Steps:
 
 
 def problem(error: AuthorizationError) -> Response:
-    """The page for what no client can be told of, in words of our own."""
+    """The page for what no client can be told of, in words of our own; where the form was past, with a way on."""
     known = words(language())["wrong-way"]
     key = error.key if isinstance(known.get(error.key), dict) else "request"
-    return page("wrong-way", status=error.status, key=key)
+    name = (request.view_args or {}).get("name") if key == "form" else None
+    return page("wrong-way", status=error.status, key=key, again=name and f"{request.script_root}/authorize/{name}")
 
 
 def asking(authorization: Authorization) -> Callable[[str, Session], Asking | None]:
@@ -90,7 +91,7 @@ def blueprint(steps: Steps) -> Blueprint:
         session = sessions.find(cookie.read(request))
         secret = None
         if session is None:
-            secret, session = sessions.start(name_of(request.user_agent.string))
+            secret, session = sessions.start(name_of(request.user_agent.string), address=request.remote_addr or "")
         response = _onward(name, session)
         if secret:
             cookie.write(response, secret)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, redirect, render_template, request
+from flask import Blueprint, Response, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from fhir_server.fhir.outcome import FhirError
@@ -62,7 +62,7 @@ def strict(pages: Blueprint) -> Blueprint:
 
     @pages.errorhandler(FhirError)
     def unavailable(error: FhirError) -> Response:
-        response = page("unavailable", status=error.status)
+        response = page("wrong-way" if error.status == 429 else "unavailable", status=error.status, key="busy")
         response.headers.update(error.headers)
         return response
 
@@ -77,7 +77,13 @@ def protect(response: Response) -> Response:
     if chosen in LANGUAGES and request.method == "GET" and response.status_code == 200:
         year = timedelta(days=365)
         response.set_cookie(
-            LANGUAGE_COOKIE, chosen, max_age=year, secure=request.is_secure, httponly=True, samesite="Lax", path="/"
+            LANGUAGE_COOKIE,
+            chosen,
+            max_age=year,
+            secure=current_app.config["PREFERRED_URL_SCHEME"] == "https",
+            httponly=True,
+            samesite="Lax",
+            path="/",
         )
     return response
 

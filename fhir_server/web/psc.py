@@ -107,7 +107,9 @@ class _Steps:
         session = self._session()
         secret = None
         if session is None:
-            secret, session = self._in.sessions.start(name_of(request.user_agent.string))
+            secret, session = self._in.sessions.start(
+                name_of(request.user_agent.string), address=request.remote_addr or ""
+            )
         try:
             url = self._in.psc.begin(session, destination(), fresh=self._is_fresh_asked(session))
         except SignInRefused as refusal:

@@ -133,7 +133,11 @@ def go(path: str) -> AnyResponse:
 
 
 def stale(again: str) -> Response:
-    """The form was of another session, or of an earlier step of this one, or of another server's page."""
+    """
+    The form was of another session, or of an earlier step of this one, or of another server's page.
+
+    again: where the person goes on.
+    """
     return page("stale", status=403, again=again)
 
 
@@ -158,7 +162,9 @@ class _Steps:
         session = self._session()
         secret = None
         if session is None:
-            secret, session = self._in.sessions.start(name_of(request.user_agent.string))
+            secret, session = self._in.sessions.start(
+                name_of(request.user_agent.string), address=request.remote_addr or ""
+            )
         elif session.subject and not request_id():
             return go(destination())
         response: AnyResponse = self._password_page(session)
@@ -227,7 +233,8 @@ class _Steps:
         """The form, for who has given the password."""
         session, account = self._half()
         if session is None or account is None:
-            return go(address_of(SIGN_IN))
+            # Who is signed in gave the code already, in another tab or by the click before.
+            return go(destination() if session and session.subject else address_of(SIGN_IN))
         late = "late" in request.args and self._in.codes.sent(session.id, "sign-in") is None
         return self._code_page(session, account, _said("sign-in-code")["many"] if late else None)
 
@@ -401,7 +408,8 @@ class _Steps:
         self._in.record("login", refused=True, description=f"A sign-in was refused: {what}.")
 
     def _stale(self) -> Response:
-        return stale(address_of(SIGN_IN))
+        """The page of the code knows where to go from there, whichever step another tab has come to."""
+        return stale(address_of(CODE))
 
 
 def _said(name: str) -> dict[str, Any]:

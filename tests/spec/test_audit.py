@@ -9,12 +9,14 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from werkzeug.test import TestResponse
 
+from fhir_server.accounts.rates import Rate
 from fhir_server.storage.ledger import COLLECTIONS
 from fhir_server.validation import structure
 from tests.build import entry, observation, patient, transaction
@@ -220,6 +222,22 @@ def test_strangers(served: Served, token: str | None) -> None:
     assert "reference" not in event["agent"][0]["who"]
     assert event["agent"][0]["network"]["address"] == "127.0.0.1"
     assert _asked(event) == "GET /Patient/1?x=y"
+
+
+def test_strangers_without_end(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OWASP ASVS 5.0: 2.4.1: so many refusals of nobody are recorded of one address, then once that there are more"""
+    monkeypatch.setattr("fhir_server.smart.recording.REFUSED", Rate(secrets.token_hex(4), 2, timedelta(hours=1)))
+    monkeypatch.setattr("fhir_server.smart.recording.TOLD", Rate(secrets.token_hex(4), 1, timedelta(hours=1)))
+    answers = [Caller(served.app)("GET", "Patient/1") for _ in range(5)]
+    assert {answer.status_code for answer in answers} == {401}
+    events = [served.events(answer) for answer in answers]
+    assert [len(found) for found in events] == [1, 1, 1, 0, 0]
+    assert "more" in events[2][0]["outcomeDesc"]
+    form = {"grant_type": "client_credentials", "client_id": "nobody"}
+    before = served.database["AuditEvent"].count_documents({})
+    assert served.app.test_client().post("/oauth/token", data=form).status_code == 401
+    follow(served.client, served.name)
+    assert served.database["AuditEvent"].count_documents({}) == before
 
 
 def test_a_transaction(served: Served, operator: Caller) -> None:

@@ -120,6 +120,7 @@ def test_a_client_that_is_not_live_is_none(launches: Launching, status: str) -> 
         ({"scope": "patient/*.rs?category=x"}, "invalid_scope"),
         ({"scope": "patient/Weather.rs"}, "invalid_scope"),
         ({"scope": "user/Patient.rs"}, "invalid_scope"),
+        ({"scope": "launch/patient offline_access"}, "invalid_scope"),
         ({"scope": "__bris_de_glace launch/patient patient/*.rs"}, None),
         ({"scope": 'patient/*.rs "quoted"'}, "invalid_scope"),
         ({"scope": "launch patient/*.rs"}, "invalid_request"),

@@ -190,6 +190,14 @@ def test_the_signature_of_another_key_is_refused(server, backend):
     server.refuses(assertion(backend, type(key("ES384")).import_key(other)))
 
 
+@pytest.mark.parametrize("named", [{"iss": "\ud800", "sub": "\ud800"}, {"sub": "\ud800"}])
+def test_a_name_that_is_no_unicode_is_no_client(server, backend, named):
+    """RFC 8259 s. 8.2: JSON can write half a character; anybody can, since nothing is signed when it is read"""
+    said = _encoded({"alg": "ES384", "kid": "ES384-one"}, {**claims(backend), **named})
+
+    server.refuses({**assertion(backend), "client_assertion": f"{said}.AAAA"})
+
+
 def test_the_public_key_is_no_secret_to_sign_with(server, backend):
     """RFC 8725 s. 3.1: the algorithm is not what the attacker says"""
     said = _encoded({"alg": "HS384", "kid": "RS384-one", "typ": "JWT"}, claims(backend))

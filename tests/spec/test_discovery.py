@@ -93,8 +93,15 @@ def test_every_scope_that_is_named_can_be_had(launches: Launching) -> None:
         if scope.startswith("system/") or scope == "launch":
             continue  # for a backend, and for an EHR launch
         client = launches.register(scope=f"{scope} patient/*.rs")
-        answer = launches.launch(client, scope=scope).begin()
+        answer = launches.launch(client, scope=f"{scope} patient/Patient.r").begin()
         assert answer.headers["Location"].startswith(f"{ISSUER}/authorize/"), scope
+
+
+def test_no_app_comes_to_an_emergency_by_asking_for_all_that_is_named(launches: Launching) -> None:
+    """SMART 2.2 conformance.html: scopes_supported need not have all; those of an emergency are for who knows them"""
+    for document in DOCUMENTS:
+        told = launches.get(document).json
+        assert not [scope for scope in told["scopes_supported"] if scope.startswith("__")]
 
 
 def test_the_keys_are_public_and_bare(launches: Launching) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +28,10 @@ def claims_of(launches: Launching, id_token: str) -> dict[str, Any]:
     found = jwt.decode(id_token, keys, algorithms=["RS256"])
     assert found.header["alg"] == "RS256"
     return dict(found.claims)
+
+
+def _encoded(part: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
 
 
 def begun(launches: Launching, *patients: str, **given: Any) -> tuple[Launch, dict[str, Any]]:
@@ -178,6 +183,8 @@ class TestLogout:
         for given in (
             {},
             {"id_token_hint": forged},
+            {"id_token_hint": f"{_encoded({'alg': 'RS256', 'crit': 1})}.{_encoded({})}.AA"},
+            {"id_token_hint": f"{_encoded({'alg': 'RS256', 'kid': {}})}.{_encoded({})}.AA"},
             {"id_token_hint": told["access_token"]},
             {"id_token_hint": told["id_token"], "client_id": other.client_id},
         ):

@@ -16,7 +16,8 @@ import pytest
 
 from fhir_server.accounts.accounts import Accounts
 from fhir_server.smart.refresh import IDLE
-from tests.launches import Launch, Launching
+from fhir_server.storage.store import Store
+from tests.launches import Launch, Launching, answered
 
 SCOPE = "openid launch/patient patient/Patient.rs patient/Observation.rs offline_access"
 
@@ -270,11 +271,65 @@ def test_the_record_of_who_has_died_is_no_app_s(launches: Launching, deceased: d
     resource = operator.get(f"Patient/{patient}")
     assert operator("PUT", f"Patient/{patient}", resource | {"deceasedBoolean": False}).status_code == 200
     told = launch.refresh(told["refresh_token"]).json
+    caller = launches.caller(told["access_token"])
+    assert caller("GET", "Patient").status_code == 200
     assert operator("PUT", f"Patient/{patient}", resource | deceased).status_code == 200
+    assert caller("GET", "Patient").status_code == 401  # the next request, not the next refresh
     assert launch.refresh(told["refresh_token"]).json["error"] == "invalid_grant"
     assert launches.caller(told["access_token"])("GET", "Patient").status_code == 401
     again = launches.launch(launch.client, launch.session)
     assert again.asked().patient is None
+
+
+def test_a_death_ends_no_token_of_anybody_else(launches: Launching) -> None:
+    """R4 patient.html#death: professionals go on, and so do the records of the living"""
+    dead, living = launches.patient(), launches.patient()
+    of_living = launches.launch(launches.register(scope=SCOPE), launches.sign_in(launches.person(living))).tokens()
+    scope = "user/Patient.rs launch/patient"
+    software = launches.register(audience="professional", scope=scope)
+    session = launches.sign_in()
+    launch = launches.launch(software, session)
+    authorization = launches.smart.authorization
+    name = launch.request_id()
+    request = authorization.find(name, session)
+    with launches.app.test_request_context("/authorize/x"):
+        request = authorization.choose_patient(request, session, dead, display="The patient")
+        rows = authorization.offer(request, session).rows
+        where = authorization.grant(request, session, frozenset(row.id for row in rows))
+    told = launch.redeem(answered(where)["code"]).json
+    operator = launches.served().caller()
+    resource = operator.get(f"Patient/{dead}")
+    patch = [{"op": "add", "path": "/deceasedBoolean", "value": True}]
+    answer = operator("PATCH", f"Patient/{dead}", patch, **{"Content-Type": "application/json-patch+json"})
+    assert answer.status_code == 200, resource
+    assert launches.kept.tokens.find(told["access_token"])
+    assert launches.kept.tokens.find(of_living["access_token"])
+
+
+def test_a_token_is_not_issued_to_who_dies_meanwhile(launches: Launching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9700 s. 4.14.2: whoever ends something either finds the token, or is found by it"""
+    patient = launches.patient()
+    launch = launches.launch(launches.register(scope=SCOPE), launches.sign_in(launches.person(patient)))
+    told = launch.tokens()
+    operator = launches.served().caller()
+    resource = operator.get(f"Patient/{patient}")
+    run = Store.run
+
+    def meanwhile(store: Store, work: Any) -> Any:
+        """A token is issued when the transaction of the death has looked for tokens, and is not committed."""
+
+        def whole(unit: Any) -> Any:
+            result = work(unit)
+            refreshed.append(launch.refresh(told["refresh_token"]).json)
+            return result
+
+        monkeypatch.setattr(Store, "run", run)
+        return run(store, whole)
+
+    refreshed: list[dict[str, Any]] = []
+    monkeypatch.setattr(Store, "run", meanwhile)
+    assert operator("PUT", f"Patient/{patient}", resource | {"deceasedBoolean": True}).status_code == 200
+    assert launches.caller(refreshed[0]["access_token"])("GET", "Patient").status_code == 401
 
 
 def test_granting_again_with_less_takes_from_what_was_there(launches: Launching) -> None:

@@ -24,6 +24,7 @@ from fhir_server.accounts.account import Account, Profile
 from fhir_server.accounts.attempts import FREE
 from fhir_server.accounts.codes import BETWEEN, GUESSES
 from fhir_server.accounts.passwords import Passwords
+from fhir_server.accounts.rates import Rate
 from fhir_server.config import Settings
 from fhir_server.demo import psc as demo_psc
 from fhir_server.smart.clients import Client
@@ -126,6 +127,14 @@ def path_of(answer: TestResponse) -> str:
     parts = urlsplit(answer.headers["Location"])
     assert parts.netloc in ("", "fhir.test"), answer.headers["Location"]
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def onward_of(answer: TestResponse) -> str:
+    """Where the one button of a page leads."""
+    (found,) = [
+        each for tag, each in Page(answer.text).elements if tag == "a" and each.get("class") == "button primary"
+    ]
+    return str(found["href"])
 
 
 @dataclass
@@ -445,6 +454,9 @@ def test_the_cookie_of_a_server_behind_tls(mongodb_client: MongoClient[dict[str,
     said = app.test_client().get("/sign-in", base_url="https://record.example").headers["Set-Cookie"]
     assert said.startswith("__Host-session=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(said.split("; "))
+    answer = app.test_client().get("/sign-in?lang=en", base_url="http://inside.example")
+    chosen = next(each for each in answer.headers.getlist("Set-Cookie") if each.startswith("language="))
+    assert "Secure" in chosen.split("; ")  # by the base URL: what is behind the proxy is no TLS
 
 
 def test_an_idle_session_owes_a_password_again(world: World, browser: Browser) -> None:
@@ -548,6 +560,24 @@ def test_a_form_of_somebody_else(world: World, path: str) -> None:
     assert answer.status_code in (303, 422, 429)
 
 
+def test_a_form_that_was_sent_twice_leads_on(world: World, browser: Browser) -> None:
+    """WCAG 2.2 s. 3.3.1: a double click, or a second tab: the page of the form that is past leads to what is due"""
+    page = browser.begin()
+    old = browser.token(page)
+    code = path_of(browser.send(page, login="camille.moreau", password=RIGHT))
+    late = browser.post(page, {"form": old, "login": "camille.moreau", "password": RIGHT})
+    assert late.status_code == 403
+    assert Page(browser.get(onward_of(late)).text).named("code")
+    past = browser.token(code)
+    browser.send(code, code=world.code())
+    late = browser.post(code, {"form": past, "code": "123456"})
+    request = path_of(browser.get(onward_of(late)))
+    assert request == f"/authorize/{parse_qs(urlsplit(page).query)['request'][0]}"
+    chooser = path_of(browser.get(request))
+    late = browser.post(chooser, {"form": past, "patient": world.lina})
+    assert (late.status_code, onward_of(late)) == (403, request)
+
+
 def test_the_form_of_a_chooser(world: World, browser: Browser) -> None:
     chooser = path_of(browser.get(path_of(browser.sign_in(browser.begin()))))
     world.clock.later = BETWEEN
@@ -596,6 +626,31 @@ def test_a_stranger_waits_and_the_holder_does_not(world: World) -> None:
         stranger.send("/sign-in", login="camille.moreau", password="wrong")
     assert stranger.send("/sign-in", login="camille.moreau", password=RIGHT).status_code == 429
     assert holder.send("/sign-in", login="camille.moreau", password=RIGHT).status_code == 303
+
+
+@pytest.mark.parametrize("path", ["/sign-in", f"/authorize/{'x' * 43}", "/sign-in/psc"])
+def test_nobody_begins_sessions_without_end(world: World, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """OWASP ASVS 5.0: 2.4.1: what is kept for nobody is bounded, by address; who has a session is not counted"""
+    monkeypatch.setattr("fhir_server.smart.sessions.STARTED", Rate(secrets.token_hex(4), 3, timedelta(minutes=1)))
+    before = world.served.database["_sessions"].count_documents({})
+    browsers = [world.browser() for _ in range(5)]
+    answers = [browser.get(path) for browser in browsers]
+    assert [answer.status_code for answer in answers[3:]] == [429, 429]
+    assert answers[3].headers["Retry-After"]
+    assert "Trop de demandes" in answers[3].text
+    assert world.served.database["_sessions"].count_documents({}) == before + 3
+    if browsers[0].cookie:
+        assert browsers[0].get(path).status_code != 429
+
+
+def test_guesses_at_logins_without_end_are_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OWASP ASVS 5.0: 2.4.1, 6.3.1: an address that may not try any more leaves nothing behind"""
+    monkeypatch.setattr("fhir_server.accounts.accounts.BY_ADDRESS", Rate("guessing", 3, timedelta(minutes=1)))
+    stranger = world.browser()
+    for number in range(6):
+        answer = stranger.send("/sign-in", login=f"login.{number}", password="wrong")
+        assert answer.status_code == (422 if number < 3 else 429)
+    assert world.served.database["_attempts"].count_documents({}) == 3
 
 
 def test_parallel_guesses_at_a_code(world: World, browser: Browser) -> None:

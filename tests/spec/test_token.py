@@ -645,3 +645,15 @@ def test_the_challenge_is_made_of_the_verifier(launches: Launching) -> None:
     launch = begun(launches)
     launch.verifier = verifier
     assert launch.redeem(launch.code()).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/authorize", "/oauth/par", "/oauth/revoke", "/oauth/logout"])
+def test_a_form_beyond_all_measure_is_not_read(launches: Launching, path: str) -> None:
+    """OWASP ASVS 5.0: 4.3.1: whoever sends it, a form of some hundred thousand fields would hold a process for long"""
+    client = launches.app.test_client()
+    kind = "application/x-www-form-urlencoded"
+    answer = client.post(path, data=b"a&" * 200_000, content_type=kind, base_url=f"{ISSUER}/")
+    assert answer.status_code == 413
+    assert client.post(path, data=b"a&" * 50_000, content_type=kind, base_url=f"{ISSUER}/").status_code != 413
+    bundle = {"resourceType": "Bundle", "type": "batch", "implicitRules": "urn:" + "a" * 400_000}
+    assert launches.served().caller()("POST", "", bundle).status_code != 413

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pymongo import MongoClient
 from werkzeug.serving import make_server
 
@@ -145,6 +145,23 @@ def test_allowing_with_a_pointer(open_page: Open, site: Site, viewport: Any, jav
     mesures.uncheck()
     page.get_by_label("3 mois").check()
     page.get_by_role("button", name="Autoriser").click()
+    assert "code" in at_app(page, site)
+
+
+def test_a_double_click_decides_once(open_page: Open, site: Site) -> None:
+    """WCAG 2.2 s. 3.3.4: the second click does not lead to a page that says that somebody was quicker"""
+    page = open_page(site.address(), site.launches.person())
+    held: list[Route] = []
+    button = page.get_by_role("button", name="Autoriser")
+    button.scroll_into_view_if_needed()
+    box = button.bounding_box()
+    assert box
+    page.route("**/consent", lambda route: held.append(route))  # noqa: PLW0108 - as if the answer took a while
+    for _ in range(2):
+        page.mouse.click(box["x"] + 5, box["y"] + 5)
+        page.wait_for_timeout(200)
+    assert len(held) == 1
+    held[0].continue_()
     assert "code" in at_app(page, site)
 
 

@@ -215,7 +215,10 @@ def test_every_page_can_be_used_by_everybody(open_page: Open, server: Server, vi
         page.goto(root(server) + path)
         look(path)
     asked = authorize(
-        server, client_id="sandbox-public", redirect_uri="http://127.0.0.1/", scope="launch/patient launch/encounter"
+        server,
+        client_id="sandbox-public",
+        redirect_uri="http://127.0.0.1/",
+        scope="openid launch/patient launch/encounter",
     )
     page.goto(root(server) + asked)
     page.get_by_text("Camille Moreau").last.click()
