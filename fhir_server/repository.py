@@ -358,7 +358,10 @@ class Repository:
         interaction = "history-instance" if id else "history-type" if type else "history-system"
         if type and id:
             last = self._last_version(type, id) or self._current(type, id)
-            allowed = self.decide(interaction, type, _about(last) if last else NOBODY).where
+            # What has moved from one record to another is judged by both, each version by its own.
+            resting = rests_on_choices(self.actor, interaction)
+            about = self._store.records_of(type, id) | _about(last) if last and resting else NOBODY
+            allowed = self.decide(interaction, type, about).where
         else:
             allowed = self.decide(interaction, type, None).where if type else self._in_all_types(interaction)
         bounds = (at.low, at.high) if at else None
