@@ -234,16 +234,17 @@ class Repository:
 
     # --- reading
 
-    def read(self, type: str, id: str, interaction: str = "read") -> Stored:
+    def read(self, type: str, id: str, interaction: str = "read", *, served: bool = True) -> Stored:
         """
         The current version of `type/id`.
 
+        served: False for whoever serves nothing of it, and asks only whether it may be seen.
         Raises NotFound both when there is none and when the actor may not see it, Gone when it was deleted and the
         actor might have seen it.  R4: http.html#read
         """
         decision = self.decide(interaction, type)
         if self._brought and self._brought.found and self._brought.asked == (type, id, decision.where):
-            self._trail.disclose(self._brought.found)
+            self.disclose(self._brought.found if served else ())
             return self._shown(self._brought.found)[0]
         stored = self._current(type, id)
         if stored is None or not self._may(interaction, stored):
@@ -251,7 +252,7 @@ class Repository:
             if last and last.body is None and self._may(interaction, last):
                 raise Gone(f"{type}/{id} was deleted.", headers={"ETag": last.etag})
             raise NotFound(f"{type}/{id} is not known.")
-        self._trail.disclose([stored])
+        self.disclose([stored] if served else ())
         return self._shown([stored])[0]
 
     def vread(self, type: str, id: str, version_id: str) -> Stored:
@@ -300,6 +301,15 @@ class Repository:
         )
         self.disclose(() if not served else found[-limit:] if back and limit else found[:limit])
         return self._shown(found)
+
+    def open(self, patient: str) -> None:
+        """
+        Note that the request is about the record of Patient/`patient`, whatever of it is served.
+
+        Raises NotFound where the actor may not see that there is one, Gone.
+        """
+        self.read("Patient", patient, served=False)
+        self._trail.about = patient
 
     def disclose(self, found: Iterable[Stored]) -> None:
         """Note that these versions leave the server."""
@@ -656,7 +666,7 @@ class Repository:
         trail = self._trail
         if error is None:
             if trail.disclosed or not trail.recorded:
-                self._around.recorder.record(self._event(trail.interaction, trail.disclosed))
+                self._around.recorder.record(self._event(trail.interaction, trail.disclosed, patient=trail.about))
         else:
             outcome = audit.FAILED if error.status >= 500 else audit.REFUSED
             description = "; ".join(issue.diagnostics for issue in error.issues)[:500]

@@ -179,13 +179,13 @@ class World:
         self.served = served
         self.random = random.Random(seed)  # noqa: S311 - no secret
         self._clock = clock
-        self._prefix = f"w{next(_number)}"
-        self._tag = [{"system": WORLD, "code": self._prefix}]
-        self.tag = f"_tag={WORLD}|{self._prefix}"
+        self.prefix = f"w{next(_number)}"
+        self.mark = [{"system": WORLD, "code": self.prefix}]
+        self.tag = f"_tag={WORLD}|{self.prefix}"
         self._operator = served.caller()
-        self.patients = [f"{self._prefix}-p{n}" for n in range(3)]
+        self.patients = [f"{self.prefix}-p{n}" for n in range(3)]
         self.doctors = [self._doctor(n) for n in range(3)]
-        self.backend = {"client_id": f"{self._prefix}-c", "organization": f"Organization/{self._prefix}-o0"}
+        self.backend = {"client_id": f"{self.prefix}-c", "organization": f"Organization/{self.prefix}-o0"}
         self.said: dict[str, Facts] = {patient: _nothing() for patient in self.patients} | {"": _nothing()}
         self._deposited: dict[str, tuple[tuple[str, ...], datetime]] = {}
         self._masked: set[str] = set()
@@ -214,15 +214,15 @@ class World:
     def _doctor(self, number: int) -> dict[str, Any]:
         """Who a professional is; two of the three are of one structure."""
         return {
-            "practitioner": f"{self._prefix}-d{number}",
-            "role": f"PractitionerRole/{self._prefix}-r{number}",
-            "organization": f"Organization/{self._prefix}-o{number // 2}",
+            "practitioner": f"{self.prefix}-d{number}",
+            "role": f"PractitionerRole/{self.prefix}-r{number}",
+            "organization": f"Organization/{self.prefix}-o{number // 2}",
             "profession": self.random.choice(("10", "10", "60", "70", "21", "35")),
         }
 
     def _directory(self) -> Iterator[Resource]:
         for number in (0, 1):
-            yield {"resourceType": "Organization", "id": f"{self._prefix}-o{number}", "name": f"Clinique {number}"}
+            yield {"resourceType": "Organization", "id": f"{self.prefix}-o{number}", "name": f"Clinique {number}"}
         for doctor in self.doctors:
             id = doctor["practitioner"]
             yield {"resourceType": "Practitioner", "id": id, "name": [{"family": "Lemoine"}]}
@@ -269,17 +269,17 @@ class World:
         now = self._clock()
         entries = []
         for one in resources:
-            one = {**one, "meta": {**one.get("meta", {}), "tag": self._tag}}
+            one = {**one, "meta": {**one.get("meta", {}), "tag": self.mark}}
             entries.append(entry("PUT", f"{one['resourceType']}/{one['id']}", one))
             who = Asker(by, actor["kind"], "", actor).who["refs"] if by != "operator" else ()
             self._deposited.setdefault(f"{one['resourceType']}/{one['id']}", (who, now))
-        answer = caller("POST", "", transaction(*entries, type="batch"))
+        answer = caller("POST", "", transaction(*entries))
         assert answer.status_code == 200, answer.text
         for given in answer.json["entry"]:
             assert given["response"]["status"][:3] in ("200", "201"), given
 
     def _new_id(self) -> str:
-        return f"{self._prefix}-{next(self._made)}"
+        return f"{self.prefix}-{next(self._made)}"
 
     def _labelled(self, by: str, type: str) -> dict[str, Any]:
         """What the depositor says of who may see it."""
@@ -394,7 +394,7 @@ class World:
                 said["emergency_sections"] |= {one["code"] for one in more.get("class", ())}
                 yield self._choice(patient, kind, "permit" if permits else "deny", **more)
         if pick.random() < 0.6:
-            carer = f"RelatedPerson/{self._prefix}-carer"
+            carer = f"RelatedPerson/{self.prefix}-carer"
             period, holds = self._period()
             said["caregivers"] += [carer] if holds else []
             yield self._choice(patient, "caregiver", to=(carer,), **period)
@@ -536,11 +536,21 @@ class World:
         """Whether the naive policy shows somebody this version: by the rules, and within their scopes."""
         return any(self._through(asker, scope, what, letter) for scope in asker.scopes)
 
-    def _through(self, asker: Asker, scope: tuple[str, str, str, Any], what: Facts, letter: str) -> bool:
-        context, type, letters, constraints = scope
-        if type not in ("*", what["type"]) or letter not in letters:
+    def within(self, asker: Asker, what: Facts, letter: str) -> bool:
+        """Whether the scopes of somebody let a version through, whatever the rules say."""
+        if not any(self._is_for(scope, what, letter) for scope in asker.scopes):
             return False
-        if not self.records.meets(what["resource"], constraints):
+        if not what["documents"] or asker.kind == "operator":
+            return True
+        return any(self.within(asker, document, letter) for document in what["documents"])
+
+    def _is_for(self, scope: tuple[str, str, str, Any], what: Facts, letter: str) -> bool:
+        _, type, letters, constraints = scope
+        return type in ("*", what["type"]) and letter in letters and self.records.meets(what["resource"], constraints)
+
+    def _through(self, asker: Asker, scope: tuple[str, str, str, Any], what: Facts, letter: str) -> bool:
+        context = scope[0]
+        if not self._is_for(scope, what, letter):
             return False
         if what["documents"] and asker.kind != "operator":  # content is judged by its documents
             return any(self.sees(asker, document, letter) for document in what["documents"])
@@ -559,7 +569,7 @@ class World:
         """One of each kind of caller, each with what its token says at random."""
         pick = self.random
         holder, doctor, other = pick.choice(self.patients), pick.choice(self.doctors), pick.choice(self.doctors)
-        parent, carer = f"RelatedPerson/{self._prefix}-parent", f"RelatedPerson/{self._prefix}-carer"
+        parent, carer = f"RelatedPerson/{self.prefix}-parent", f"RelatedPerson/{self.prefix}-carer"
         persons = {"holder": {}, "representative": {"person": parent, "relation": "legal-representative"},
                    "caregiver": {"person": carer, "relation": "caregiver"}}  # fmt: skip
         found = [
