@@ -759,9 +759,18 @@ class Repository:
         if not rests_on_choices(self.actor, "search-type"):
             return NOBODY
         asked = self._all_asked()
-        if asked is not None or several_records(type):
-            return asked
-        return _named(type, where)
+        if asked is not None and several_records(type):
+            return asked | self._blocking()
+        return asked if asked is not None or several_records(type) else _named(type, where)
+
+    def _blocking(self) -> frozenset[str]:
+        """The patients who block a professional, or a backend: what they share with another is kept from those, too."""
+        if self.actor.kind == "patient":
+            return NOBODY
+        session = self._unit.session if self._unit else None
+        found = stored_choices.blocking(self._store, standing_for(self.actor), session=session)
+        self._choices |= {one.patient: one for one in found}
+        return frozenset(one.patient for one in found)
 
     def _in_all_types(self, interaction: str) -> Expression:
         """What the actor may see across types: for each rule, the types that it holds for."""

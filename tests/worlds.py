@@ -61,7 +61,7 @@ LONG_AGO = timedelta(days=40)
 
 Resource = dict[str, Any]
 Facts = dict[str, Any]
-SHARED = 0.0
+SHARED = 0.4
 _number = itertools.count()
 
 
@@ -555,8 +555,12 @@ class World:
         if what["documents"] and asker.kind != "operator":  # content is judged by its documents
             return any(self.sees(asker, document, letter) for document in what["documents"])
         if context == "patient" and asker.kind == "professional" and what["type"] not in DIRECTORY:
-            if asker.facts["patient"] not in what["patients"]:
-                return False
+            patient = asker.facts["patient"]
+            alone = {**what, "patients": (patient,)}
+            # What the one record opens; another's blocks count all the same.
+            return patient in what["patients"] and all(
+                may_read(asker.who, self.said, one, application.now()) for one in (what, alone)
+            )
         return may_read(asker.who, self.said, what, application.now())
 
     def shown(self, asker: Asker, letter: str = "s") -> set[str]:

@@ -55,25 +55,15 @@ def may_read(who: dict[str, Any], said: dict[str, dict[str, Any]], what: dict[st
     """
     Whether `who` may read what stands in the records of `what["patients"]`, perhaps of several, perhaps of none.
 
-    said: of each patient.  A record that is shut to them shuts to them what it shares with another, too.
+    said: of each patient.  Who blocks somebody keeps from them what is in another's record, too.
     """
     if who["kind"] == "operator" or what["type"] in DIRECTORY:
         return True
     each = [{**what, "patient": patient} for patient in what["patients"] or ("",)]
-    if who["kind"] != "patient" and any(_bars(who, said[one["patient"]], one) for one in each):
+    blocks = [to for one in each for to in said[one["patient"]]["blocks"]]
+    if who["kind"] != "patient" and any(to in who["refs"] for to in blocks):
         return False
     return any(may(who, said[one["patient"]], one, "read", now) for one in each)
-
-
-def _bars(who: dict[str, Any], said: dict[str, Any], what: dict[str, Any]) -> bool:
-    """Whether the holder shut the record to them, whatever is in it."""
-    if said["space"] in ("opposed", "closed") or any(blocked in (*who["refs"], "*") for blocked in said["blocks"]):
-        return True
-    if who["mode"] == "bris_de_glace":
-        return not (said["btg"] and who["profession"] and who["patient"] == what["patient"])
-    if who["mode"] == "centre_15":
-        return not (said["etreat"] and who["regulator"] and who["patient"] == what["patient"])
-    return False
 
 
 def _person_may(
