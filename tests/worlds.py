@@ -244,7 +244,10 @@ class World:
 
     def depositors(self) -> dict[str, dict[str, Any]]:
         """Who enters something: the actors of their tokens, by name."""
-        found: dict[str, dict[str, Any]] = {"operator": {"kind": "operator"}, "backend": {"kind": "backend", **self.backend}}
+        found: dict[str, dict[str, Any]] = {
+            "operator": {"kind": "operator"},
+            "backend": {"kind": "backend", **self.backend},
+        }
         found |= {f"doctor {n}": {"kind": "professional", **doctor} for n, doctor in enumerate(self.doctors)}
         found |= {f"holder {n}": {"kind": "patient", "patient": id} for n, id in enumerate(self.patients)}
         return found
@@ -358,7 +361,13 @@ class World:
         return [{**common, "clinicalStatus": {"coding": [{"system": status, "code": "active"}]}, "patient": subject}]
 
     def _content(self, id: str, subject: Resource) -> Resource:
-        return {"resourceType": "Binary", "id": id, "contentType": "text/plain", "data": "QQ==", "securityContext": subject}
+        return {
+            "resourceType": "Binary",
+            "id": id,
+            "contentType": "text/plain",
+            "data": "QQ==",
+            "securityContext": subject,
+        }
 
     def _named(self, type: str | None) -> list[Resource]:
         """References to some of what is there, whosever it is."""

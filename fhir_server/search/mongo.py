@@ -73,9 +73,9 @@ def to_filter(expression: Expression, *, several_records: bool = True, narrowed:
             wanted = {"$in": sorted(patients)}
             return {"$or": [{"owner": wanted}, {"others": wanted}]} if several_records else {"owner": wanted}
         case OnlyInRecords(patients):
-            wanted = sorted(patients)
-            others = {"others": {"$not": {"$elemMatch": {"$nin": wanted}}}} if several_records else {}
-            return {"owner": {"$in": wanted}, **others}
+            theirs = sorted(patients)
+            others = {"others": {"$not": {"$elemMatch": {"$nin": theirs}}}} if several_records else {}
+            return {"owner": {"$in": theirs}, **others}
         case OfTypes(types):
             return {"type": {"$in": list(types)}}
         case InNoRecord():

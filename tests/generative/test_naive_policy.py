@@ -138,7 +138,7 @@ def _page_by_page(caller: Caller, query: str, reached: bool, wanted: set[str]) -
 @settings(max_examples=4, deadline=None, phases=_PHASES, suppress_health_check=list(HealthCheck))
 @given(seed=SEEDS)
 def test_a_version_is_read_by_whom_the_naive_policy_shows_it(stage: tuple[Served, Clock], seed: int) -> None:
-    """A1 to A18: read, vread, history and `$everything`; R4 http.html#read: 404 for what may not be seen, 410 if gone"""
+    """A1 to A18: read, vread, history, `$everything`; R4 http.html#read: 404 for what may not be seen, 410 if gone"""
     world = World(*stage, seed)
     for asker in world.askers():
         caller = world.caller(asker)

@@ -7,7 +7,6 @@ rule A1 to A13; SMART App Launch 2.2: scopes-and-launch-context.html
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -68,7 +67,7 @@ def compared(world: World, less: Caller, more: Caller, paths: list[str]) -> None
         assert fewer is None or most is None or fewer <= most, f"{path}: {fewer} of {most}"
 
 
-@settings(max_examples=3, deadline=None, phases=_PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, phases=_PHASES, suppress_health_check=list(HealthCheck))
 @given(seed=SEEDS)
 def test_narrower_scopes_show_a_part(stage: Stage, seed: int) -> None:
     """A13: what narrower scopes show is what the wider ones show and the narrower let through, and nothing else"""
@@ -99,10 +98,10 @@ def _narrower(world: World, context: str) -> str:
     return " ".join(world.random.sample(words, world.random.randint(1, 8)))
 
 
-@settings(max_examples=4, deadline=None, phases=_PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, phases=_PHASES, suppress_health_check=list(HealthCheck))
 @given(seed=SEEDS)
 def test_one_statement_more_shows_more_or_less_and_never_the_contrary(stage: Stage, seed: int) -> None:
-    """A1, A5 to A7, A10, A11: a permit or a section more hides nothing; a block, an opposition, a label shows nothing"""
+    """A1, A5 to A7, A10, A11: a permit, a section more hides nothing; a block, an opposition, a label shows nothing"""
     world = World(*stage, seed)
     operator = world.served.caller()
     askers = [asker for asker in world.askers() if asker.kind != "operator"]
