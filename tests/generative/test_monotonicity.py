@@ -72,7 +72,7 @@ def compared(world: World, less: Caller, more: Caller, paths: list[str]) -> None
 def test_narrower_scopes_show_a_part(stage: Stage, seed: int) -> None:
     """A13: what narrower scopes show is what the wider ones show and the narrower let through, and nothing else"""
     world = World(*stage, seed)
-    for asker in world.askers():
+    for asker in world.random.sample(world.askers(), 6):
         context = asker.scopes[0][0]
         wide = Asker("wide", asker.kind, f"{context}/*.rs", asker.facts)
         narrow = Asker("narrow", asker.kind, _narrower(world, context), asker.facts)
