@@ -243,23 +243,24 @@ class Repository:
 
     # --- reading
 
-    def read(self, type: str, id: str, interaction: str = "read") -> Stored:
+    def read(self, type: str, id: str, interaction: str = "read", *, served: bool = True) -> Stored:
         """
         The current version of `type/id`.
 
+        served: False for whoever serves nothing of it, and asks only whether it may be seen.
         Raises NotFound both when there is none and when the actor may not see it, Gone when it was deleted and the
         actor might have seen it.  R4: http.html#read
         """
         decision = self.decide(interaction, type)
         if self._brought and self._brought.found and self._brought.asked == (type, id, decision.where):
-            self._trail.disclose(self._brought.found)
+            self.disclose(self._brought.found if served else ())
             return self._shown(self._brought.found)[0]
         stored, may = self._reach(interaction, type, id)
         if stored is None or not may:
             raise NotFound(f"{type}/{id} is not known.")
         if stored.body is None:
             raise Gone(f"{type}/{id} was deleted.", headers={"ETag": stored.etag})
-        self._trail.disclose([stored])
+        self.disclose([stored] if served else ())
         return self._shown([stored])[0]
 
     def vread(self, type: str, id: str, version_id: str) -> Stored:
@@ -311,6 +312,15 @@ class Repository:
         )
         self.disclose(() if not served else found[-limit:] if back and limit else found[:limit])
         return self._shown(found)
+
+    def open(self, patient: str) -> None:
+        """
+        Note that the request is about the record of Patient/`patient`, whatever of it is served.
+
+        Raises NotFound where the actor may not see that there is one, Gone.
+        """
+        self.read("Patient", patient, served=False)
+        self._trail.about = patient
 
     def disclose(self, found: Iterable[Stored]) -> None:
         """Note that these versions leave the server."""
@@ -382,6 +392,9 @@ class Repository:
         if type and id:
             last = self._current(type, id) if self._store.follows(type) else self._last_version(type, id)
             about = _about(last) if last else NOBODY
+            if rests_on_choices(self.actor, interaction):
+                # What has moved from one record to another is judged by both, each version by its own.
+                about |= self._store.records_of(type, id)
             allowed = self.decide(interaction, type, about or frozenset({_NO_PATIENT})).where
             if last is None or not allowed_by(allowed, last):
                 raise NotFound(f"{type}/{id} is not known.")
@@ -721,7 +734,7 @@ class Repository:
         trail = self._trail
         if error is None:
             if trail.disclosed or not trail.recorded:
-                self._around.recorder.record(self._event(trail.interaction, trail.disclosed))
+                self._around.recorder.record(self._event(trail.interaction, trail.disclosed, patient=trail.about))
         else:
             outcome = audit.FAILED if error.status >= 500 else audit.REFUSED
             description = "; ".join(issue.diagnostics for issue in error.issues)[:500]
@@ -856,9 +869,18 @@ class Repository:
         if not rests_on_choices(self.actor, "search-type"):
             return NOBODY
         asked = self._all_asked()
-        if asked is not None or several_records(type):
-            return asked
-        return _named(type, where)
+        if asked is not None and several_records(type):
+            return asked | self._blocking()
+        return asked if asked is not None or several_records(type) else _named(type, where)
+
+    def _blocking(self) -> frozenset[str]:
+        """The patients who block a professional, or a backend: what they share with another is kept from those, too."""
+        if self.actor.kind == "patient":
+            return NOBODY
+        session = self._unit.session if self._unit else None
+        found = stored_choices.blocking(self._store, standing_for(self.actor), session=session)
+        self._choices |= {one.patient: one for one in found}
+        return frozenset(one.patient for one in found)
 
     def _in_all_types(self, interaction: str) -> Expression:
         """What the actor may see across types: for each rule, the types that it holds for."""

@@ -208,10 +208,10 @@ Pick = Callable[[Sequence[Any]], Any]
 class Searches:
     """Kinds of whole searches over these records, each drawn by picking from what is there."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, types: Sequence[str] = (*MISSION, *AROUND)) -> None:
         self._records = records
         self._candidates = Candidates(records)
-        self._types = [type for type in (*MISSION, *AROUND) if records.of_type(type)]
+        self._types = [type for type in types if records.of_type(type)]
         self._codes = {type: [c for c in parameters(type) if self._candidates.held(type, c)] for type in self._types}
         self._onward = {type: list(self._references(type)) for type in self._types}
         self._backward = {

@@ -7,6 +7,7 @@ anything finer is a filter, so that what may not be seen cannot be told from wha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +15,7 @@ from functools import cached_property
 from fhir_server.access.actor import Actor
 from fhir_server.access.choices import Choices
 from fhir_server.access.matrix import Matrix, carried_matrix
-from fhir_server.access.rules import TABLE, Case, Constrain, in_record, references
+from fhir_server.access.rules import TABLE, Case, Constrain, in_record, names_in_a_block, references
 from fhir_server.access.scopes import Scope
 from fhir_server.fhir.outcome import BadRequest, Forbidden
 from fhir_server.fhir.types import TYPES
@@ -28,6 +29,7 @@ from fhir_server.search.expression import (
     InRecords,
     Match,
     OfTypes,
+    OnlyInRecords,
     Within,
     all_of,
     any_of,
@@ -153,11 +155,13 @@ class _Within:
             return NOTHING
         if TYPES[self.type].directory:
             return self._constraint(scope)
-        found = EVERYTHING if self.actor.kind == "operator" else self._by_rules
-        if scope.context == "patient" and self.actor.kind != "patient":
-            found = all_of(InRecord(str(self.actor.patient)), found)
         if self.actor.kind == "operator":
-            return all_of(found, self._constraint(scope))
+            in_context = InRecord(str(self.actor.patient)) if scope.context == "patient" else EVERYTHING
+            return all_of(in_context, self._constraint(scope))
+        if scope.context == "patient" and self.actor.kind != "patient":
+            found = all_of(InRecord(str(self.actor.patient)), self._in_context)
+        else:
+            found = self._by_rules
         if self.type == "Binary" and self._reads:
             found = self._as_its_documents(found)
         elif self.type == "Binary" and self.interaction != "create":
@@ -186,14 +190,38 @@ class _Within:
         """Which resources of the type the rules let the actor reach, in all the records that are known."""
         if self.actor.kind == "patient":
             return self._of_the_person()
+        return self._unless_barred(any_of(self._opened(self.known.choices), self._elsewhere()))
+
+    @cached_property
+    def _in_context(self) -> Expression:
+        """Which of them the record of the patient in context opens, whatever others open."""
+        of_the_patient = tuple(one for one in self.known.choices if one.patient == self.actor.patient)
+        if not of_the_patient and not self.known.named:
+            return self._by_rules
+        return self._unless_barred(self._opened(of_the_patient))
+
+    def _opened(self, choices: Iterable[Choices]) -> Expression:
+        """What these records open."""
         groups: dict[Expression, set[str]] = {}
-        for choices in self.known.choices:
-            groups.setdefault(in_record(self._case(choices), self.interaction), set()).add(choices.patient)
-        barred = frozenset(groups.pop(NOTHING, ()))
-        opened = [all_of(InRecords(frozenset(patients)), found) for found, patients in groups.items()]
-        found = any_of(*opened, self._elsewhere())
-        # A resource that is in several records is seen by whom none of them bars.
-        return all_of(found, none_of(InRecords(barred))) if barred and several_records(self.type) else found
+        for one in choices:
+            groups.setdefault(in_record(self._case(one), self.interaction), set()).add(one.patient)
+        groups.pop(NOTHING, None)
+        return any_of(*(all_of(InRecords(frozenset(patients)), found) for found, patients in groups.items()))
+
+    def _unless_barred(self, found: Expression) -> Expression:
+        """
+        What is found, less what is shared with one who bars it.
+
+        What stands in an open record is read there, whatever is closed besides, but for whom any of the patients
+        blocks; nothing is written that is in a record which is shut.
+        """
+        if not several_records(self.type):
+            return found
+        barring = frozenset(one.patient for one in self.known.choices if self._bars(self._case(one)))
+        return all_of(found, none_of(InRecords(barring))) if barring else found
+
+    def _bars(self, case: Case) -> bool:
+        return names_in_a_block(case) if self._reads else in_record(case, self.interaction) == NOTHING
 
     def _of_the_person(self) -> Expression:
         patient = str(self.actor.patient)
@@ -210,7 +238,8 @@ class _Within:
             return acted if self._reads else NOTHING
         if self.known.named:
             return all_of(InNoRecord(), of_nobody)
-        return all_of(none_of(InRecords(frozenset(one.patient for one in self.known.choices))), of_nobody)
+        known = frozenset(one.patient for one in self.known.choices)
+        return all_of(none_of(OnlyInRecords(known) if several_records(self.type) else InRecords(known)), of_nobody)
 
     def _as_its_documents(self, found: Expression) -> Expression:
         """

@@ -162,6 +162,11 @@ def a5_is_blocked(case: Case) -> bool:
     return any(block.to == EVERYBODY or block.to in case.references for block in case.choices.blocks)
 
 
+def names_in_a_block(case: Case) -> bool:
+    """Whether the holder blocked the very person, role or structure: then what the record shares is kept, too.  A5"""
+    return any(block.to in case.references for block in case.choices.blocks)
+
+
 def a10_emergency_is_refused(case: Case) -> bool:
     """*Bris de glace* is of one patient, by a care profession, unless the holder opposed it.  CSP L1111-17 I"""
     if case.actor.mode != "bris_de_glace":

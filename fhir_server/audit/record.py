@@ -37,7 +37,11 @@ _KNOWN = {one.name for one in fields(Actor)}
 
 @dataclass
 class Trail:
-    """What one request has disclosed so far, and how it came in."""
+    """
+    What one request has disclosed so far, and how it came in.
+
+    about   the id of the patient whose record was asked about, though nothing in it may be disclosed
+    """
 
     interaction: str
     method: str
@@ -47,6 +51,7 @@ class Trail:
     request_id: str | None = None
     disclosed: dict[str, Stored] = field(default_factory=dict)
     recorded: bool = False
+    about: str | None = None
 
     def disclose(self, found: Iterable[Stored]) -> None:
         """Note that these versions leave the server."""

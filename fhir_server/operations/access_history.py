@@ -144,7 +144,7 @@ def history(repository: Repository, patient: str, asked: Asked) -> Page:
     if actor.kind in ("patient", "operator"):
         if actor.kind == "patient" and actor.patient != patient:
             raise NotFound(f"Patient/{patient} is not known.")
-        repository.read("Patient", patient)
+        repository.open(patient)
     where = _where(repository, patient, asked)
     lines, following = _days(repository, where, asked)
     emergencies = _emergencies(repository, where, asked) if asked.before is None else ()

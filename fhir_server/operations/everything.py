@@ -30,7 +30,7 @@ def everything(request: FhirRequest, repository: Repository, type: str, id: str)
     """200 and a Bundle of type searchset.  Raises NotFound (404), BadRequest (400)."""
     query = (*request.query, *plain(request))
     refuse_unknown(query, *KNOWN)
-    repository.read("Patient", id)
+    repository.open(id)
     count = count_of(query, MOST, MOST) or MOST
     wanted = _types(query)
     applied = [pair for pair in query if pair[0] != "_cursor"]

@@ -147,7 +147,7 @@ def refuse_who_does_not_decide(repository: Repository, patient: str) -> None:
     actor = repository.actor
     if actor.kind not in ("patient", "operator") or actor.relation == "caregiver":
         raise Forbidden("The holder asks who would see what, or who represents the holder.")
-    repository.read("Patient", patient)
+    repository.open(patient)
     repository.decide("search-type", "Consent")
 
 

@@ -6,6 +6,7 @@
     Within(part, term)                    one and the same part of the resource (a component, a contained resource)
                                           passes `term`
     InRecord(patient)                     the resource belongs to the record of Patient/`patient`
+    OnlyInRecords(patients)               it belongs to records of theirs, and to nobody else's
     OfTypes(types)                        the resource is of one of these types
     InNoRecord()                          it belongs to nobody's record
     DepositedBy(reference)                it was deposited by `reference`, a person or a structure; None: by nobody
@@ -107,6 +108,13 @@ class InRecords:
 
 
 @dataclass(frozen=True)
+class OnlyInRecords:
+    """The resource belongs to records of these patients (ids), and to nobody else's."""
+
+    patients: frozenset[str]
+
+
+@dataclass(frozen=True)
 class OfTypes:
     """The resource is of one of these types; asked of the history of the whole system, and of contained resources."""
 
@@ -169,6 +177,7 @@ Expression: TypeAlias = (
     | Within
     | InRecord
     | InRecords
+    | OnlyInRecords
     | InNoRecord
     | OfTypes
     | DepositedBy

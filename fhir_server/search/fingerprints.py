@@ -21,6 +21,7 @@ from fhir_server.search.expression import (
     Match,
     Not,
     OfTypes,
+    OnlyInRecords,
     Or,
     Present,
     ReferredBy,
@@ -90,7 +91,7 @@ def asked(type: str, expression: Expression) -> Iterator[tuple[str, str]]:
                 yield from asked(holder, term)
         case Within(part):
             yield type, part
-        case InRecord() | InRecords() | InNoRecord():
+        case InRecord() | InRecords() | OnlyInRecords() | InNoRecord():
             yield type, OWNER
         case Refers(source, code, target, term):
             yield from ((source, code), (source, OWNER), *_urls(source, code, target), *asked(target, term))

@@ -19,6 +19,7 @@ from fhir_server.search.expression import (
     Match,
     Not,
     OfTypes,
+    OnlyInRecords,
     Or,
     Present,
     Within,
@@ -45,6 +46,8 @@ def matches(expression: Expression, entry: Entry) -> bool:
             return entry.get("owner") == patient or patient in entry.get("others", ())
         case InRecords(patients):
             return entry.get("owner") in patients or not patients.isdisjoint(entry.get("others", ()))
+        case OnlyInRecords(patients):
+            return entry.get("owner") in patients and patients.issuperset(entry.get("others", ()))
         case OfTypes(types):
             return entry["type"] in types
         case InNoRecord():

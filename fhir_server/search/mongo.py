@@ -21,6 +21,7 @@ from fhir_server.search.expression import (
     Match,
     Not,
     OfTypes,
+    OnlyInRecords,
     Or,
     Present,
     Within,
@@ -71,6 +72,10 @@ def to_filter(expression: Expression, *, several_records: bool = True, narrowed:
         case InRecords(patients):
             wanted = {"$in": sorted(patients)}
             return {"$or": [{"owner": wanted}, {"others": wanted}]} if several_records else {"owner": wanted}
+        case OnlyInRecords(patients):
+            theirs = sorted(patients)
+            others = {"others": {"$not": {"$elemMatch": {"$nin": theirs}}}} if several_records else {}
+            return {"owner": {"$in": theirs}, **others}
         case OfTypes(types):
             return {"type": {"$in": list(types)}}
         case InNoRecord():

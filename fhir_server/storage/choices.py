@@ -56,6 +56,14 @@ def concerning(
         return tuple(kept.read(document) for document in found.limit(limit + 1))
 
 
+def blocking(store: Store, references: Sequence[str], *, session: ClientSession | None = None) -> tuple[Choices, ...]:
+    """The choices of those who block one of these references by its name."""
+    named = {"$in": list(references)}
+    with answering():
+        found = store.collection(CHOICES).find({"concerns": named, "blocks.to": named}, session=session)
+        return tuple(kept.read(document) for document in found)
+
+
 def ahead(patients: frozenset[str] | None, references: Sequence[str], *, limit: int) -> Ahead:
     """As `of_patients`, or `concerning` where none are named, to be looked up along with the access token."""
     if patients is not None:
@@ -175,7 +183,7 @@ def _involved(unit: Unit, patient: str) -> set[str]:
     found: set[str] = set()
     for type in (name for name, row in TYPES.items() if row.patient):
         pipeline: list[dict[str, Any]] = [
-            {"$match": {"owner": patient, "depositor": {"$exists": True}}},
+            {"$match": {"$or": [{"owner": patient}, {"others": patient}], "depositor": {"$exists": True}}},
             {"$unwind": "$depositor"},
             {"$group": {"_id": "$depositor"}},
         ]

@@ -416,6 +416,14 @@ class Store:
             versions = [read_history(d) for d in found.sort([("updated", -1), ("_id", -1)]).limit(limit)]
         return versions, self._count(HISTORY, whole, None)
 
+    def records_of(self, type: str, id: str) -> frozenset[str]:
+        """The ids of the patients in whose records any version of the instance is, or was."""
+        with answering():
+            found = self.collection(HISTORY).find(_instance(type, id), {"_id": 0, "owner": 1, "others": 1})
+            return frozenset(
+                patient for one in found for patient in (one.get("owner"), *one.get("others", ())) if patient
+            )
+
     def run(self, work: Callable[[Unit], T]) -> T:
         """
         Run `work` in one transaction, majority-committed and journaled; run it again when another writer came first.

@@ -11,10 +11,20 @@ from typing import Any
 READ = ("read", "vread", "search-type", "history-instance")
 EMERGENCY_SECTIONS = ("DOCUMENTS", "VACCINATIONS", "MHS", "ENTOURAGE_VOLONTES", "DIRECTIVES_ANTICIPEES", "IDENTITE")
 CLOSED_TO_PLAIN_PERMITS = ("PIECES_ADMIN", "AGENDA", "MESSAGES", "CONFIDENTIALITE")
+#: What is in nobody's record, and everybody's to read.
+DIRECTORY = ("Practitioner", "PractitionerRole", "Organization")
 #: What each profession consults, of the classes that the tests have.
-CONSULTS = {"10": ("10", "90", None), "60": ("10", "90"), "21": ("10",), "70": ("10",)}
+CONSULTS = {
+    "10": ("10", "31", "60", "90", None),
+    "60": ("10", "60", "90"),
+    "21": ("10", "60"),
+    "70": ("10", "31"),
+}
 #: The sections that a physiotherapist does not.
-NOT_FOR_70 = ("VACCINATIONS", "DIRECTIVES_ANTICIPEES")
+NOT_FOR_70 = (
+    *("VACCINATIONS", "DIRECTIVES_ANTICIPEES", "ANTECEDENTS_FAMILIAUX"),
+    *("GROUPE_SANGUIN", "PIECES_ADMIN", "MHS", "CONFIDENTIALITE"),
+)
 
 
 def may(who: dict[str, Any], said: dict[str, Any], what: dict[str, Any], interaction: str, now: datetime) -> bool:
@@ -39,6 +49,21 @@ def may(who: dict[str, Any], said: dict[str, Any], what: dict[str, Any], interac
             return not kept_from_all
         return own and (interaction in READ or not kept_from_all)
     return _professional_may(who, said, what, interaction, own)
+
+
+def may_read(who: dict[str, Any], said: dict[str, dict[str, Any]], what: dict[str, Any], now: datetime) -> bool:
+    """
+    Whether `who` may read what stands in the records of `what["patients"]`, perhaps of several, perhaps of none.
+
+    said: of each patient.  Who blocks somebody keeps from them what is in another's record, too.
+    """
+    if who["kind"] == "operator" or what["type"] in DIRECTORY:
+        return True
+    each = [{**what, "patient": patient} for patient in what["patients"] or ("",)]
+    blocks = [to for one in each for to in said[one["patient"]]["blocks"]]
+    if who["kind"] != "patient" and any(to in who["refs"] for to in blocks):
+        return False
+    return any(may(who, said[one["patient"]], one, "read", now) for one in each)
 
 
 def _person_may(
@@ -109,6 +134,8 @@ def _professional_may(
             return False
     if not emergency and any(reference in what["addressed_to"] for reference in who["refs"]):
         return True
+    if what["type"] == "Binary":  # what is the content of a document is judged by that
+        return False
     if what["type"] == "AuditEvent":  # A17
         return not emergency and said["treating_doctor"] in who["refs"] or _acted(who, what)
     if emergency:

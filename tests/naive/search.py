@@ -58,6 +58,16 @@ class Records:
         orders = [key for name, value in query if name == "_sort" for key in value.split(",")]
         return [f"{type}/{one['id']}" for one in self._sorted(type, found, orders)]
 
+    def among(self, names: Iterable[str]) -> Records:
+        """These of the resources, as if there were no others."""
+        some = Records((self.by_name[name] for name in names), self._base, self._now)
+        some._found = self._found  # what a resource holds, it holds whatever else there is
+        return some
+
+    def meets(self, resource: Mapping[str, Any], query: Query) -> bool:
+        """Whether the resource, which need not be one of these, passes every term."""
+        return all(self._passes(resource, resource, name, value) for name, value in query)
+
     def held(self, parameter: Parameter, resource: Mapping[str, Any]) -> list[Any]:
         """What the parameter has to go by in the resource; of a composite, the path of each repetition."""
         key = (id(resource), parameter.code)

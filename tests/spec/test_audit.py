@@ -117,8 +117,15 @@ def test_a_page_names_what_is_on_it_and_not_what_is_behind(served: Served, opera
     ):
         answer = caller("GET", path)
         named = {reference.rpartition("/_history")[0] for reference in _versions(only(served, answer))}
-        assert named - {f"Patient/{id}"} == set(ids(answer.json))
+        assert named == set(ids(answer.json))
         assert len(ids(answer.json)) == 2
+
+
+def test_what_is_asked_of_a_record_and_finds_nothing_is_said_to_its_patient(served: Served, operator: Caller) -> None:
+    """BALP: no version was disclosed, the Patient neither; whose record was asked about is said all the same"""
+    id, caller = served.patient()
+    event = only(served, caller("GET", f"Patient/{id}/$everything?_type=Observation"))
+    assert (_what(event), _versions(event), _patients(event)) == (("operation", "E", "0"), [], [f"Patient/{id}"])
 
 
 def test_everything_names_the_record_and_the_directory_apart(served: Served, operator: Caller) -> None:

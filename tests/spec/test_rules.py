@@ -670,3 +670,69 @@ def test_the_record_of_accesses_tells_nothing_of_what_is_hidden(record: Record) 
     month = now() - timedelta(days=32)
     record.served.database["AuditEvent"].update_many({"owner": record.id}, {"$set": {"deposited": month}})
     assert hidden in record.holder("GET", "AuditEvent?_count=100").text
+
+
+# --- what has been in two records, and what is in two
+
+
+def test_the_history_of_what_has_moved_shows_what_its_versions_show(record: Record) -> None:
+    """A6, A8: each version is judged by the record that it was in; the history has those that a vread has"""
+    other, _ = record.served.patient()
+    record.operator.create(choice(other, "access", "deny", to=("Practitioner/somebody",)))
+    caller = record.doctor.caller()
+    kept = caller.create(document(record.id))
+    moved = {**document(other), "id": kept.partition("/")[2]}
+    assert record.operator("PUT", kept, moved).status_code == 200
+    assert [caller("GET", f"{kept}/_history/{version}").status_code for version in (1, 2)] == [200, 200]
+    assert caller.get(f"{kept}/_history")["total"] == 2
+
+
+@pytest.fixture
+def meeting(record: Record) -> tuple[str, str]:
+    """An Appointment of the record's patient and of another: the reference of it, and the other's id."""
+    other, _ = record.served.patient()
+    participants = [{"actor": {"reference": f"Patient/{id}"}, "status": "accepted"} for id in (record.id, other)]
+    made = {"resourceType": "Appointment", "status": "proposed", "participant": participants}
+    agenda = [{"system": f"{OWN}/CodeSystem/profile-section", "code": "AGENDA"}]
+    record.operator.create(choice(record.id, "access", to=(record.doctor.reference,), **{"class": agenda}))
+    record.operator.create(choice(record.id, "BTG", **{"class": agenda}))
+    return record.operator.create(made), other
+
+
+def _callers(record: Record) -> list[Caller]:
+    emergency = {"mode": "bris_de_glace", "reason": "coma"}
+    return [
+        record.doctor.caller(),
+        record.doctor.caller("patient/*.rs", patient=record.id),
+        record.doctor.caller(patient=record.id, **emergency),
+    ]
+
+
+def test_what_two_share_is_read_and_found_where_one_opens_it(record: Record, meeting: tuple[str, str]) -> None:
+    """A6, A10: a permit and an emergency of the one open it, whatever the other has said nothing of, or closed"""
+    shared, other = meeting
+    for closed in (False, True):
+        if closed:
+            record.operator.create(choice(other, "space", "deny"))
+        for caller in _callers(record):
+            assert caller("GET", shared).status_code == 200
+            found = caller.get("Appointment?_total=accurate")
+            assert (ids(found), found["total"]) == ([shared], 1)
+
+
+def test_what_two_share_is_kept_from_whom_one_of_them_blocks(record: Record, meeting: tuple[str, str]) -> None:
+    """A5: sees nothing, in any mode; by a read, and by a search for the record of the other"""
+    shared, other = meeting
+    record.operator.create(choice(other, "access", "deny", to=(record.doctor.reference,)))
+    for caller in _callers(record):
+        assert caller("GET", shared).status_code == 404
+        assert caller.get("Appointment?_total=accurate")["total"] == 0
+
+
+def test_nothing_is_written_into_two_records_of_which_one_is_closed(record: Record, meeting: tuple[str, str]) -> None:
+    """A1: what is closed is not fed, by way of another's record neither"""
+    shared, other = meeting
+    made = record.operator.get(shared)
+    record.operator.create(choice(other, "space", "deny"))
+    again = {name: value for name, value in made.items() if name not in ("id", "meta")}
+    assert record.doctor.caller()("POST", "Appointment", again).status_code == 403
