@@ -59,7 +59,7 @@ ANNOUNCEMENT = relativedelta(months=1)
 #: In an emergency the patient has to be known, whatever is opened besides.
 _IDENTITY = frozenset({"IDENTITE"})
 #: What names a professional in a resource that is addressed to them.
-_ADDRESSED = {
+ADDRESSED = {
     "Communication": ("recipient", "sender"),
     "Appointment": ("actor",),
     "Task": ("owner", "requester"),
@@ -221,7 +221,7 @@ def a8_addressed(case: Case) -> Expression:
     if case.actor.mode != "normal" or not case.references:
         return NOTHING
     named = ReferenceTest(frozenset(case.references))
-    return any_of(*(Match(parameter, named) for parameter in _ADDRESSED.get(case.type, ())))
+    return any_of(*(Match(parameter, named) for parameter in ADDRESSED.get(case.type, ())))
 
 
 def a8_deposits(case: Case) -> Expression:

@@ -21,6 +21,7 @@ from pymongo.client_session import ClientSession
 from fhir_server.access import choices as kept
 from fhir_server.access.choices import EVERYBODY, Choices
 from fhir_server.access.consents import choices
+from fhir_server.access.rules import ADDRESSED
 from fhir_server.fhir import json
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import EVERYTHING, Filter, InRecord, InRecords, Match, Present
@@ -34,8 +35,6 @@ SOURCES = frozenset({"Patient", "Consent", "CareTeam"})
 MOST_STATEMENTS = 5_000
 #: So many patients' are written anew in one transaction.
 AT_ONCE = 200
-#: Who is addressed in a record, by these parameters.
-_ADDRESSING = (("Communication", "recipient"), ("Appointment", "actor"), ("Task", "owner"), ("Task", "requester"))
 
 
 def of_patients(store: Store, patients: Iterable[str], *, session: ClientSession | None = None) -> tuple[Choices, ...]:
@@ -178,7 +177,7 @@ def _involved(unit: Unit, patient: str) -> set[str]:
             {"$group": {"_id": "$depositor"}},
         ]
         found |= {one["_id"] for one in unit.collection(type).aggregate(pipeline, session=unit.session)}
-    for type, parameter in _ADDRESSING:
+    for type, parameter in ((type, one) for type, parameters in ADDRESSED.items() for one in parameters):
         where = InRecord(patient)
         found |= set(unit.texts(type, parameter, where, allowed=Present(parameter), limit=MOST_STATEMENTS))
     return {one for one in found if not one.startswith(("Patient/", "RelatedPerson/"))}

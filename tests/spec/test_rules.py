@@ -462,6 +462,38 @@ def test_a_space_that_is_not_open_is_the_holders_alone(record: Record, status: s
     assert caregiver("GET", own).status_code == 404
 
 
+def addressing(patient: str, who: str) -> dict[str, dict[str, Any]]:
+    """By what a professional is addressed in a record -> a resource that addresses them so."""
+    whom, of = {"reference": who}, {"reference": f"Patient/{patient}"}
+    message = {"resourceType": "Communication", "status": "completed", "subject": of}
+    task = {"resourceType": "Task", "status": "requested", "intent": "order", "for": of}
+    meeting = [{"actor": one, "status": "accepted"} for one in (of, whom)]
+    return {
+        "recipient": message | {"recipient": [whom]},
+        "sender": message | {"sender": whom},
+        "owner": task | {"owner": whom},
+        "requester": task | {"requester": whom},
+        "participant": {"resourceType": "Appointment", "status": "proposed", "participant": meeting},
+        "permit": choice(patient, "access", to=(who,)) | {"status": "inactive"},
+    }
+
+
+@pytest.mark.parametrize("by", addressing("", ""))
+@pytest.mark.parametrize("shut", ["opposed", "blocked for everybody"])
+def test_who_is_addressed_in_a_record_loses_it_with_the_rest(record: Record, by: str, shut: str) -> None:
+    """A1, A5: a search that names no patient finds it no more than a read, though no other statement is about them"""
+    caller = record.doctor.caller()
+    kept = record.operator.create(addressing(record.id, record.doctor.reference)[by])
+    type, _, id = kept.partition("/")
+    assert caller.get(kept)
+    assert caller.get(f"{type}?_id={id}")["total"] == 1
+    if shut == "opposed":
+        record.holder.create(choice(record.id, "space", "deny"))
+    else:  # nobody can tell what it refuses, so that it refuses all
+        record.operator.create(choice(record.id, "access", "deny", to=("Group/all",)))
+    assert everywhere(caller, record.id, kept) == []
+
+
 def test_the_holder_does_not_open_a_space_nor_change_who_he_is(record: Record) -> None:
     """A16: identity traits, the space and the médecin traitant are the server's to say; a client changes nothing"""
     path = f"Patient/{record.id}"
