@@ -316,7 +316,7 @@ class Repository:
         if not has_joins(where):
             return source
         return Joins(
-            source, lambda type: self.decide("search-type", type, self._all_asked()).where, self._store.timeout_ms
+            source, lambda type: self.decide("search-type", type, self._all_asked(type)).where, self._store.timeout_ms
         )
 
     def fetch(self, type: str, ids: Iterable[str]) -> list[Stored]:
@@ -735,17 +735,30 @@ class Repository:
             )
         return self._concerning
 
-    def _all_asked(self) -> frozenset[str] | None:
-        """The patients whose records this token is for; None if for any."""
+    def _all_asked(self, type: str) -> frozenset[str] | None:
+        """The patients whose records this token is for, and who bars the actor from what is theirs, too; None if any."""
         in_context = self.actor.kind == "patient" or self.actor.mode != "normal"
         in_context = in_context or all(scope.context == "patient" for scope in self.actor.scopes)
-        return frozenset({self.actor.patient}) if self.actor.patient and in_context else None
+        if not self.actor.patient or not in_context:
+            return None
+        asked = frozenset({self.actor.patient})
+        shared = several_records(type) and self.actor.kind == "professional" and self.actor.mode == "normal"
+        return asked | self._who_bars() if shared else asked
+
+    def _who_bars(self) -> frozenset[str]:
+        """The patients who let the actor see nothing of theirs.  Raises BadRequest where there are too many."""
+        session = self._unit.session if self._unit else None
+        found = stored_choices.barring(self._store, standing_for(self.actor), limit=MOST_RECORDS, session=session)
+        if len(found) > MOST_RECORDS:
+            raise BadRequest(f"More than {MOST_RECORDS} patients bar you: ask for what you want by its id.")
+        self._choices |= {one.patient: one for one in found}
+        return frozenset(one.patient for one in found)
 
     def _asked_about(self, type: str, where: Expression) -> frozenset[str] | None:
         """The patients whose records a search is about; None if it does not say."""
         if not rests_on_choices(self.actor, "search-type"):
             return NOBODY
-        asked = self._all_asked()
+        asked = self._all_asked(type)
         if asked is not None or several_records(type):
             return asked
         return _named(type, where)
@@ -755,7 +768,7 @@ class Repository:
         rules: dict[Expression, list[str]] = {}
         for type in TYPES:
             try:
-                rules.setdefault(self.decide(interaction, type, self._all_asked()).where, []).append(type)
+                rules.setdefault(self.decide(interaction, type, self._all_asked(type)).where, []).append(type)
             except Forbidden as error:
                 refusal = error
         if not rules:

@@ -43,12 +43,14 @@ from fhir_server.search.expression import (
     DepositedAfter,
     DepositedBy,
     Expression,
+    InSeveral,
     Labelled,
     Match,
     all_of,
     any_of,
     none_of,
 )
+from fhir_server.search.parameters import several_records
 from fhir_server.search.types.reference import ReferenceTest
 
 #: Reads the constraint of a granular scope, or of a section, as a search of the type.
@@ -269,6 +271,11 @@ def a4_kept_from_representatives(case: Case) -> Expression:
     return NOTHING if case.actor.relation in (None, "self") else Labelled(INVISIBLE_TO_REPRESENTATIVES)
 
 
+def a10_another_patients(case: Case) -> Expression:
+    """In an emergency, what is in another patient's record, too: the emergency is of one."""
+    return InSeveral() if case.actor.mode != "normal" and several_records(case.type) else NOTHING
+
+
 def a7_masked(case: Case) -> Expression:
     """What is masked, but for who deposited it, the *médecin traitant*, and an administrator.  CSP R1111-49"""
     if case.actor.mode != "normal":
@@ -327,6 +334,7 @@ READING = (
     Rule(PERSON, "hides", a2_not_announced),
     Rule(PERSON, "hides", a4_kept_from_representatives),
     Rule(OTHERS, "hides", a7_masked),
+    Rule(PROFESSIONAL, "hides", a10_another_patients),
     Rule(PROFESSIONAL, "hides", a15_not_secret),
 )
 _WRITING = (

@@ -8,6 +8,7 @@
     InRecord(patient)                     the resource belongs to the record of Patient/`patient`
     OfTypes(types)                        the resource is of one of these types
     InNoRecord()                          it belongs to nobody's record
+    InSeveral()                           it belongs to the records of several patients
     DepositedBy(reference)                it was deposited by `reference`, a person or a structure
     DepositedAfter(moment)                it was deposited later than that
     Labelled(label)                       it has this label: fhir/labels.py
@@ -139,6 +140,11 @@ class InNoRecord:
 
 
 @dataclass(frozen=True)
+class InSeveral:
+    """The resource belongs to the records of several patients."""
+
+
+@dataclass(frozen=True)
 class Refers:
     """By the parameter `code` of `source` it refers to a resource of `type` that passes the term."""
 
@@ -169,6 +175,7 @@ Expression: TypeAlias = (
     | InRecord
     | InRecords
     | InNoRecord
+    | InSeveral
     | OfTypes
     | DepositedBy
     | DepositedAfter

@@ -15,6 +15,7 @@ from fhir_server.search.expression import (
     InNoRecord,
     InRecord,
     InRecords,
+    InSeveral,
     Labelled,
     Match,
     Not,
@@ -49,6 +50,8 @@ def matches(expression: Expression, entry: Entry) -> bool:
             return entry["type"] in types
         case InNoRecord():
             return "owner" not in entry
+        case InSeveral():
+            return "others" in entry
         case DepositedBy(reference):
             return reference in entry.get("depositor", ())
         case DepositedAfter(moment):

@@ -19,7 +19,7 @@ from pymongo import ReplaceOne
 from pymongo.client_session import ClientSession
 
 from fhir_server.access import choices as kept
-from fhir_server.access.choices import EVERYBODY, Choices
+from fhir_server.access.choices import EVERYBODY, OPEN_SPACES, Choices
 from fhir_server.access.consents import choices
 from fhir_server.access.rules import ADDRESSED
 from fhir_server.fhir import json
@@ -52,6 +52,17 @@ def concerning(
     """The choices that concern one of these references; not more than `limit`, and one more if there are more."""
     with answering():
         found = store.collection(CHOICES).find(_concerning(references), session=session, max_time_ms=store.timeout_ms)
+        return tuple(kept.read(document) for document in found.limit(limit + 1))
+
+
+def barring(
+    store: Store, references: Sequence[str], *, limit: int, session: ClientSession | None = None
+) -> tuple[Choices, ...]:
+    """Of the choices that concern one of these references, those that may bar them; one more if there are more."""
+    bars = {"$or": [{"space": {"$nin": sorted(OPEN_SPACES)}}, {"blocks.0": {"$exists": True}}]}
+    with answering():
+        where = {"$and": [_concerning(references), bars]}
+        found = store.collection(CHOICES).find(where, session=session, max_time_ms=store.timeout_ms)
         return tuple(kept.read(document) for document in found.limit(limit + 1))
 
 

@@ -51,6 +51,11 @@ def masking(*labels: str) -> list[dict[str, Any]]:
     return [{"op": "add", "path": "/securityLabel", "value": said}]
 
 
+def sections(*codes: str) -> dict[str, Any]:
+    """The part of a choice's provision that names sections of the record."""
+    return {"class": [{"system": f"{OWN}/CodeSystem/profile-section", "code": code} for code in codes]}
+
+
 def everywhere(caller: Caller, patient: str, reference: str) -> list[str]:
     """The ways by which the resource comes out to the caller, or shows that it is there."""
     type, _, id = reference.partition("/")
@@ -607,6 +612,32 @@ def test_a_meeting_of_two_patients_is_seen_by_whom_neither_bars(record: Record) 
     assert "with all" in everywhere(caller, record.id, kept)
     theirs.create(choice(second, "access", "deny", to=(record.doctor.reference,)))
     assert everywhere(caller, record.id, kept) == []
+
+
+@pytest.mark.parametrize("bars", [True, False])
+def test_a_launch_for_one_patient_shows_no_meeting_that_another_bars(record: Record, bars: bool) -> None:
+    """A5, C23: a token for one record is told what the other patient of a meeting says of its professional, too"""
+    second, theirs = record.served.patient()
+    record.holder.create(choice(record.id, "access", to=(record.doctor.reference,), **sections("AGENDA", "IDENTITE")))
+    participants = [{"actor": {"reference": f"Patient/{id}"}, "status": "accepted"} for id in (record.id, second)]
+    kept = record.operator.create({"resourceType": "Appointment", "status": "proposed", "participant": participants})
+    if bars:
+        theirs.create(choice(second, "access", "deny", to=(record.doctor.reference,)))
+    found = everywhere(record.doctor.caller("patient/*.rs", patient=record.id), record.id, kept)
+    assert (found == []) == bars
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("bris_de_glace", "BTG"), ("centre_15", "ETREAT")])
+def test_an_emergency_shows_no_meeting_with_another_patient(record: Record, mode: str, kind: str) -> None:
+    """A10, A11: it is of one patient, whatever that one opened besides"""
+    second, _ = record.served.patient()
+    record.holder.create(choice(record.id, kind, **sections("AGENDA")))
+    caller = record.doctor.caller("user/*.rs", patient=record.id, mode=mode, reason="coma", regulator=True)
+    for patients, is_seen in (((record.id,), True), ((record.id, second), False), ((second, record.id), False)):
+        participants = [{"actor": {"reference": f"Patient/{id}"}, "status": "accepted"} for id in patients]
+        meeting = {"resourceType": "Appointment", "status": "proposed", "participant": participants}
+        kept = record.operator.create(meeting)
+        assert bool(everywhere(caller, record.id, kept)) == is_seen
 
 
 def test_too_many_records_are_asked_for_by_name(record: Record) -> None:
