@@ -736,7 +736,7 @@ class Repository:
         return self._concerning
 
     def _all_asked(self, type: str) -> frozenset[str] | None:
-        """The patients whose records this token is for, and who bars the actor from what is theirs, too; None if any."""
+        """The patients whose records this token is for, and those who bar the actor from theirs; None if any."""
         in_context = self.actor.kind == "patient" or self.actor.mode != "normal"
         in_context = in_context or all(scope.context == "patient" for scope in self.actor.scopes)
         if not self.actor.patient or not in_context:

@@ -69,6 +69,9 @@ ADDRESSED = {
 }
 #: What is not deposited by professionals and backends: who the patients are, and who cares for them.
 _NOT_DEPOSITED = frozenset({"Patient", "CareTeam", "AuditEvent"})
+#: What no section opens: a Binary is judged by the documents whose content it is, and the record of accesses, which
+#: names what is masked, is read by whom A17 names.
+_OPENED_OTHERWISE = frozenset({"Binary", "AuditEvent"})
 #: The Consents of the holder's privacy are not a caregiver's to write; a wish is.
 _NO_CHOICE: Pairs = (("scope:not", "patient-privacy"),)
 
@@ -249,7 +252,7 @@ def a17_treating_doctor_reads_the_accesses(case: Case) -> Expression:
 def _sections(case: Case, codes: frozenset[str]) -> Expression:
     """The part of the type in these sections that the profession consults."""
     row = case.row
-    if row is None or case.type == "Binary":  # a Binary is judged by the documents whose content it is
+    if row is None or case.type in _OPENED_OTHERWISE:
         return NOTHING
     covered = codes if row.sections is None else codes & row.sections
     found = any_of(*(case.part(*part.constraints) for part in parts(covered, case.type)))

@@ -207,6 +207,23 @@ def test_a_professional_declares_what_the_patient_said(record: Record) -> None:
     assert caller("GET", kept).status_code == 404
 
 
+def test_no_permit_opens_the_record_of_accesses(record: Record) -> None:
+    """A7, A17: it names what is masked, and is for the holder, the médecin traitant and who acted"""
+    name = {"to": (record.doctor.reference,), **sections("DOCUMENTS", "CONFIDENTIALITE")}
+    record.holder.create(choice(record.id, "access", **name))
+    record.holder.create(choice(record.id, "BTG", **sections("CONFIDENTIALITE")))
+    seen_by_all, masked = (record.operator.create(document(record.id, *labels)) for labels in ((), ("MASQUE_PS",)))
+    assert record.holder.get(f"AuditEvent?entity={masked}&_count=100")["entry"]
+    emergency = record.doctor.caller("user/*.rs", patient=record.id, mode="bris_de_glace", reason="coma")
+    for caller in (record.doctor.caller(), emergency):
+        assert caller.get(seen_by_all)
+        assert everywhere(caller, record.id, masked) == []
+        assert caller.get(f"AuditEvent?entity={masked}")["total"] == 0
+        assert caller.get(f"AuditEvent?patient={record.id}&action=C")["total"] == 0
+    own = record.doctor.caller().get(f"AuditEvent?entity={seen_by_all}")
+    assert own["entry"], "what the professional did"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
