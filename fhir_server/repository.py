@@ -477,6 +477,7 @@ class Repository:
         def work(inside: Repository, unit: Unit) -> Stored:
             existing = inside._target(type, target, "patch")
             _refuse_sealed(existing)
+            inside._refuse_guessing(existing)
             _hold(if_match, existing)
             changed = change(json.parse(existing.body or b""))
             if changed.get("id") != existing.id or changed.get("resourceType") != type:
@@ -817,6 +818,16 @@ class Repository:
         """Raise Forbidden for what the actor sees, and may not change so."""
         if existing is not None and existing.origin is None and self.may_read(existing):
             raise Forbidden(f"{existing.reference} was entered by another, who alone changes it so.")
+
+    def _refuse_guessing(self, existing: Stored) -> None:
+        """
+        Raise Forbidden for a patch of what another entered, by a token that does not read it.
+
+        What a patch fails on tells what there is: a `test`, a path with a condition, an element that is to go.
+        """
+        entered = set(existing.depositor) & set(standing_for(self.actor))
+        if self.actor.kind in ("patient", "professional") and not entered and not self.may_read(existing):
+            raise Forbidden(f"To patch what another entered, the access token has to read it: `{existing.type}.r`.")
 
     def _follow(self, unit: Unit) -> None:
         """What a write brings about in the same transaction: contents are judged anew, and choices are in force."""

@@ -338,6 +338,19 @@ def test_the_holder_masks_and_does_nothing_else_to_what_was_deposited(record: Re
     assert record.holder("DELETE", own).status_code == 204
 
 
+def test_a_token_that_does_not_read_finds_nothing_out_by_patches(record: Record) -> None:
+    """C26: whether a patch can be applied would tell what a professional deposited"""
+    kept = record.doctor.caller().create(document(record.id, description="secret"))
+    writes = record.served.caller("patient/DocumentReference.u", patient=record.id)
+    for value in ("secret", "other"):
+        guess = [{"op": "test", "path": "/description", "value": value}, *masking("MASQUE_PS")]
+        assert writes("PATCH", kept, guess, Content_Type=JSON_PATCH).status_code == 403
+    own = record.holder.create(document(record.id))
+    assert writes("PATCH", own, masking("MASQUE_PS"), Content_Type=JSON_PATCH).status_code == 200
+    both = record.served.caller("patient/DocumentReference.ru", patient=record.id)
+    assert both("PATCH", kept, masking("MASQUE_PS"), Content_Type=JSON_PATCH).status_code == 200
+
+
 def test_the_depositor_patches_metadata_and_nothing_else(record: Record) -> None:
     """A9; PDSm flows 03 and 04: status, visibility, archived; any other path is 405, another's document unknown"""
     caller, other = record.doctor.caller(), doctor(record.served).caller()
