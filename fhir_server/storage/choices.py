@@ -26,7 +26,7 @@ from fhir_server.fhir import json
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import EVERYTHING, Filter, InRecord, InRecords, Match, Present
 from fhir_server.search.types.id import IdTest
-from fhir_server.storage.documents import CHOICES, Stored
+from fhir_server.storage.documents import CHOICES, HISTORY, Stored
 from fhir_server.storage.store import Ahead, Store, Unit, answering
 
 #: What the choices of a patient are made of.
@@ -179,9 +179,9 @@ def _practitioners(unit: Unit, consents: Iterable[Mapping[str, Any]]) -> dict[st
 
 
 def _involved(unit: Unit, patient: str) -> set[str]:
-    """Who deposited in the record, or is addressed in it."""
+    """Who deposited in the record, be it there still or not, or is addressed in it."""
     found: set[str] = set()
-    for type in (name for name, row in TYPES.items() if row.patient):
+    for type in (*(name for name, row in TYPES.items() if row.patient), HISTORY):
         pipeline: list[dict[str, Any]] = [
             {"$match": {"owner": patient, "depositor": {"$exists": True}}},
             {"$unwind": "$depositor"},

@@ -497,6 +497,17 @@ def test_a_space_that_is_not_open_is_the_holders_alone(record: Record, status: s
     assert caregiver("GET", own).status_code == 404
 
 
+def test_what_was_deleted_is_in_no_history_of_a_space_that_is_not_open(record: Record) -> None:
+    """A1: who deposited it and has nothing else in the record is told that it is shut, too"""
+    caller = record.doctor.caller()
+    kept = caller.create(observation(record.id))
+    assert caller("DELETE", kept).status_code == 204
+    ways = ("Observation/_history?_count=100", "_history?_count=100")
+    assert all(kept in caller("GET", way).text for way in ways)
+    record.holder.create(choice(record.id, "space", "deny"))
+    assert not any(kept in caller("GET", way).text for way in ways)
+
+
 def addressing(patient: str, who: str) -> dict[str, dict[str, Any]]:
     """By what a professional is addressed in a record -> a resource that addresses them so."""
     whom, of = {"reference": who}, {"reference": f"Patient/{patient}"}
