@@ -349,7 +349,7 @@ class Repository:
         """Searches across resources, each type of them within its own decision."""
         return Joins(
             self._unit or self._store,
-            lambda type: self.decide("search-type", type, self._all_asked()).where,
+            lambda type: self.decide("search-type", type, self._all_asked(type)).where,
             self._store.timeout_ms,
         )
 
@@ -514,6 +514,7 @@ class Repository:
         def work(inside: Repository, unit: Unit) -> Stored:
             existing = inside._target(type, target, "patch")
             _refuse_sealed(existing)
+            inside._refuse_guessing(existing)
             _hold(if_match, existing)
             changed = change(json.parse(existing.body or b""))
             if changed.get("id") != existing.id or changed.get("resourceType") != type:
@@ -858,21 +859,16 @@ class Repository:
             )
         return self._concerning
 
-    def _all_asked(self) -> frozenset[str] | None:
-        """The patients whose records this token is for; None if for any."""
+    def _all_asked(self, type: str) -> frozenset[str] | None:
+        """The patients whose records this token is for, and who keep from the actor what they share; None if any."""
         in_context = self.actor.kind == "patient" or self.actor.mode != "normal"
         in_context = in_context or all(scope.context == "patient" for scope in self.actor.scopes)
-        return frozenset({self.actor.patient}) if self.actor.patient and in_context else None
+        if not self.actor.patient or not in_context:
+            return None
+        asked = frozenset({self.actor.patient})
+        return asked | self._blocking if several_records(type) else asked
 
-    def _asked_about(self, type: str, where: Expression) -> frozenset[str] | None:
-        """The patients whose records a search is about; None if it does not say."""
-        if not rests_on_choices(self.actor, "search-type"):
-            return NOBODY
-        asked = self._all_asked()
-        if asked is not None and several_records(type):
-            return asked | self._blocking()
-        return asked if asked is not None or several_records(type) else _named(type, where)
-
+    @cached_property
     def _blocking(self) -> frozenset[str]:
         """The patients who block a professional, or a backend: what they share with another is kept from those, too."""
         if self.actor.kind == "patient":
@@ -882,12 +878,19 @@ class Repository:
         self._choices |= {one.patient: one for one in found}
         return frozenset(one.patient for one in found)
 
+    def _asked_about(self, type: str, where: Expression) -> frozenset[str] | None:
+        """The patients whose records a search is about; None if it does not say."""
+        if not rests_on_choices(self.actor, "search-type"):
+            return NOBODY
+        asked = self._all_asked(type)
+        return asked if asked is not None or several_records(type) else _named(type, where)
+
     def _in_all_types(self, interaction: str) -> Expression:
         """What the actor may see across types: for each rule, the types that it holds for."""
         rules: dict[Expression, list[str]] = {}
         for type in TYPES:
             try:
-                rules.setdefault(self.decide(interaction, type, self._all_asked()).where, []).append(type)
+                rules.setdefault(self.decide(interaction, type, self._all_asked(type)).where, []).append(type)
             except Forbidden as error:
                 refusal = error
         if not rules:
@@ -943,6 +946,16 @@ class Repository:
         """Raise Forbidden for what the actor sees, and may not change so."""
         if existing is not None and existing.origin is None and self.may_read(existing):
             raise Forbidden(f"{existing.reference} was entered by another, who alone changes it so.")
+
+    def _refuse_guessing(self, existing: Stored) -> None:
+        """
+        Raise Forbidden for a patch of what another entered, by a token that does not read it.
+
+        What a patch fails on tells what there is: a `test`, a path with a condition, an element that is to go.
+        """
+        entered = set(existing.depositor) & set(standing_for(self.actor))
+        if self.actor.kind in ("patient", "professional") and not entered and not self.may_read(existing):
+            raise Forbidden(f"To patch what another entered, the access token has to read it: `{existing.type}.r`.")
 
     def _follow(self, unit: Unit) -> None:
         """What a write brings about in the same transaction: contents are judged anew, and choices are in force."""

@@ -43,12 +43,14 @@ from fhir_server.search.expression import (
     DepositedAfter,
     DepositedBy,
     Expression,
+    InSeveral,
     Labelled,
     Match,
     all_of,
     any_of,
     none_of,
 )
+from fhir_server.search.parameters import several_records
 from fhir_server.search.types.reference import ReferenceTest
 
 #: Reads the constraint of a granular scope, or of a section, as a search of the type.
@@ -59,7 +61,7 @@ ANNOUNCEMENT = relativedelta(months=1)
 #: In an emergency the patient has to be known, whatever is opened besides.
 _IDENTITY = frozenset({"IDENTITE"})
 #: What names a professional in a resource that is addressed to them.
-_ADDRESSED = {
+ADDRESSED = {
     "Communication": ("recipient", "sender"),
     "Appointment": ("actor",),
     "Task": ("owner", "requester"),
@@ -67,6 +69,9 @@ _ADDRESSED = {
 }
 #: What is not deposited by professionals and backends: who the patients are, and who cares for them.
 _NOT_DEPOSITED = frozenset({"Patient", "CareTeam", "AuditEvent"})
+#: What no section opens: a Binary is judged by the documents whose content it is, and the record of accesses, which
+#: names what is masked, is read by whom A17 names.
+_OPENED_OTHERWISE = frozenset({"Binary", "AuditEvent"})
 #: The Consents of the holder's privacy are not a caregiver's to write; a wish is.
 _NO_CHOICE: Pairs = (("scope:not", "patient-privacy"),)
 
@@ -233,7 +238,7 @@ def a8_addressed(case: Case) -> Expression:
     if case.actor.mode != "normal" or not case.references:
         return NOTHING
     named = ReferenceTest(frozenset(case.references))
-    return any_of(*(Match(parameter, named) for parameter in _ADDRESSED.get(case.type, ())))
+    return any_of(*(Match(parameter, named) for parameter in ADDRESSED.get(case.type, ())))
 
 
 def a8_deposits(case: Case) -> Expression:
@@ -259,7 +264,7 @@ def a17_treating_doctor_reads_the_accesses(case: Case) -> Expression:
 def _sections(case: Case, codes: frozenset[str]) -> Expression:
     """The part of the type in these sections that the profession consults."""
     row = case.row
-    if row is None or case.type == "Binary":  # a Binary is judged by the documents whose content it is
+    if row is None or case.type in _OPENED_OTHERWISE:
         return NOTHING
     covered = codes if row.sections is None else codes & row.sections
     found = any_of(*(case.part(*part.constraints) for part in parts(covered, case.type)))
@@ -279,6 +284,11 @@ def a2_not_announced(case: Case) -> Expression:
 def a4_kept_from_representatives(case: Case) -> Expression:
     """What a minor asked to be kept from who represents them.  CSP R1111-50"""
     return NOTHING if case.actor.relation in (None, "self") else Labelled(INVISIBLE_TO_REPRESENTATIVES)
+
+
+def a10_another_patients(case: Case) -> Expression:
+    """In an emergency, what is in another patient's record, too: the emergency is of one."""
+    return InSeveral() if case.actor.mode != "normal" and several_records(case.type) else NOTHING
 
 
 def a7_masked(case: Case) -> Expression:
@@ -340,6 +350,7 @@ READING = (
     Rule(PERSON, "hides", a2_not_announced),
     Rule(PERSON, "hides", a4_kept_from_representatives),
     Rule(OTHERS, "hides", a7_masked),
+    Rule(PROFESSIONAL, "hides", a10_another_patients),
     Rule(PROFESSIONAL, "hides", a15_not_secret),
 )
 _WRITING = (

@@ -10,8 +10,9 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from fhir_server.access import Actor
 from fhir_server.audit.record import SUCCESS, actor_of
@@ -19,8 +20,10 @@ from fhir_server.fhir import json
 from fhir_server.fhir.dates import MILLISECOND, Interval, instant
 from fhir_server.fhir.labels import INVISIBLE_TO_REPRESENTATIVES, LABELS, SYSTEM
 from fhir_server.fhir.outcome import printable
+from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import Entry
 from fhir_server.search.index import entry
+from fhir_server.search.parameters import parameters
 from fhir_server.search.types import date
 from fhir_server.search.types.token import escape
 from fhir_server.storage.documents import Stored
@@ -230,11 +233,41 @@ def _entities(asked: _Request, versions: list[str], patient: str | None) -> list
     found: list[dict[str, Any]] = [{"what": {"reference": reference}} for reference in versions]
     if _adds_patient(versions, patient):
         found.append({"what": {"reference": f"Patient/{patient}"}, "role": _PATIENT_ROLE})
-    query = f"{asked.method} {asked.path}" + (f"?{asked.query}" if asked.query else "")
+    words = asked.query if patient is None else _of_this_record(asked)
+    query = f"{asked.method} {asked.path}" + (f"?{words}" if words else "")
     found.append({"role": _QUERY_ROLE, "query": b64encode(query.encode("utf-8", "replace")).decode()})
     if asked.name:
         found.append({"what": {"identifier": {"value": asked.name}}, "type": _REQUEST_ID})
     return found
+
+
+def _of_this_record(asked: _Request) -> str:
+    """
+    The query as the readers of one record are told it: of a list that may name others' records, the parameter alone.
+
+    Whoever asked for several patients at once, or for several resources by their ids, has named people and resources
+    that are none of the reader's.  The ledger keeps all of it.
+
+    >>> _of_this_record(_Request("GET", "/Observation", "patient=a,b&code=x,y", None, None))
+    'patient=...&code=x,y'
+    """
+    type = next((one for one in reversed(asked.path.split("/")) if one in TYPES), "")
+    return "&".join(map(partial(_told, type), asked.query.split("&")))
+
+
+def _told(type: str, pair: str) -> str:
+    name, _, text = pair.partition("=")
+    lists = "," in unquote(text) or unquote(name) == "_filter"
+    return f"{name}=..." if lists and not _names_nobody(type, unquote(name)) else pair
+
+
+def _names_nobody(type: str, name: str) -> bool:
+    """Whether it says how the answer looks, or is a code, a date or an amount: of no person and no resource."""
+    code = name.partition(":")[0]
+    if code.startswith("_"):
+        return code not in ("_id", "_has", "_list", "_filter", "_cursor")
+    found = parameters(type).get(code) if type and "." not in name else None
+    return found is not None and found.type in ("token", "date", "number", "quantity") and code != "identifier"
 
 
 def _adds_patient(versions: list[str], patient: str | None) -> bool:

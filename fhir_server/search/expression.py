@@ -9,6 +9,7 @@
     OnlyInRecords(patients)               it belongs to records of theirs, and to nobody else's
     OfTypes(types)                        the resource is of one of these types
     InNoRecord()                          it belongs to nobody's record
+    InSeveral()                           it belongs to the records of several patients
     DepositedBy(reference)                it was deposited by `reference`, a person or a structure; None: by nobody
                                           who is known
     DepositedAfter(moment)                it was deposited later than that
@@ -148,6 +149,11 @@ class InNoRecord:
 
 
 @dataclass(frozen=True)
+class InSeveral:
+    """The resource belongs to the records of several patients."""
+
+
+@dataclass(frozen=True)
 class Refers:
     """By the parameter `code` of `source` it refers to a resource of `type` that passes the term."""
 
@@ -179,6 +185,7 @@ Expression: TypeAlias = (
     | InRecords
     | OnlyInRecords
     | InNoRecord
+    | InSeveral
     | OfTypes
     | DepositedBy
     | DepositedAfter

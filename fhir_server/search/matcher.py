@@ -15,6 +15,7 @@ from fhir_server.search.expression import (
     InNoRecord,
     InRecord,
     InRecords,
+    InSeveral,
     Labelled,
     Match,
     Not,
@@ -52,6 +53,8 @@ def matches(expression: Expression, entry: Entry) -> bool:
             return entry["type"] in types
         case InNoRecord():
             return "owner" not in entry
+        case InSeveral():
+            return "others" in entry
         case DepositedBy(None):
             return "depositor" not in entry
         case DepositedBy(reference):

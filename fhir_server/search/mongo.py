@@ -17,6 +17,7 @@ from fhir_server.search.expression import (
     InNoRecord,
     InRecord,
     InRecords,
+    InSeveral,
     Labelled,
     Match,
     Not,
@@ -80,6 +81,8 @@ def to_filter(expression: Expression, *, several_records: bool = True, narrowed:
             return {"type": {"$in": list(types)}}
         case InNoRecord():
             return {"owner": {"$exists": False}}
+        case InSeveral():
+            return {"others": {"$exists": True}}
         case DepositedBy(None):
             return {"depositor": {"$exists": False}}
         case DepositedBy(reference):

@@ -135,6 +135,8 @@ class Reader:
         parameter = _known(type, name, code)
         if parameter.type != "reference":
             raise BadRequest(f"`{name}`: `{code}` is a {parameter.type} parameter; only a reference can be followed.")
+        if not parameter.targets:
+            raise BadRequest(f"`{name}`: nothing that `{code}` refers to is kept here, so it cannot be followed.")
         if wanted and wanted not in parameter.targets:
             raise BadRequest(f"`{name}`: `{code}` refers to {', '.join(parameter.targets)}, not to `{wanted}`.")
         found: list[Expression] = []

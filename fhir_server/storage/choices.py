@@ -21,11 +21,12 @@ from pymongo.client_session import ClientSession
 from fhir_server.access import choices as kept
 from fhir_server.access.choices import EVERYBODY, Choices
 from fhir_server.access.consents import choices
+from fhir_server.access.rules import ADDRESSED
 from fhir_server.fhir import json
 from fhir_server.fhir.types import TYPES
 from fhir_server.search.expression import EVERYTHING, Filter, InRecord, InRecords, Match, Present
 from fhir_server.search.types.id import IdTest
-from fhir_server.storage.documents import CHOICES, Stored
+from fhir_server.storage.documents import CHOICES, HISTORY, Stored
 from fhir_server.storage.store import Ahead, Store, Unit, answering
 
 #: What the choices of a patient are made of.
@@ -34,8 +35,6 @@ SOURCES = frozenset({"Patient", "Consent", "CareTeam", "RelatedPerson"})
 MOST_STATEMENTS = 5_000
 #: So many patients' are written anew in one transaction.
 AT_ONCE = 200
-#: Who is addressed in a record, by these parameters.
-_ADDRESSING = (("Communication", "recipient"), ("Appointment", "actor"), ("Task", "owner"), ("Task", "requester"))
 
 
 def of_patients(store: Store, patients: Iterable[str], *, session: ClientSession | None = None) -> tuple[Choices, ...]:
@@ -179,16 +178,16 @@ def _practitioners(unit: Unit, consents: Iterable[Mapping[str, Any]]) -> dict[st
 
 
 def _involved(unit: Unit, patient: str) -> set[str]:
-    """Who deposited in the record, or is addressed in it."""
+    """Who deposited in the record, be it there still or not, or is addressed in it."""
     found: set[str] = set()
-    for type in (name for name, row in TYPES.items() if row.patient):
+    for type in (*(name for name, row in TYPES.items() if row.patient), HISTORY):
         pipeline: list[dict[str, Any]] = [
             {"$match": {"$or": [{"owner": patient}, {"others": patient}], "depositor": {"$exists": True}}},
             {"$unwind": "$depositor"},
             {"$group": {"_id": "$depositor"}},
         ]
         found |= {one["_id"] for one in unit.collection(type).aggregate(pipeline, session=unit.session)}
-    for type, parameter in _ADDRESSING:
+    for type, parameter in ((type, one) for type, parameters in ADDRESSED.items() for one in parameters):
         where = InRecord(patient)
         found |= set(unit.texts(type, parameter, where, allowed=Present(parameter), limit=MOST_STATEMENTS))
     return {one for one in found if not one.startswith(("Patient/", "RelatedPerson/"))}

@@ -82,6 +82,37 @@ def test_a_read(served: Served, own: tuple[str, Caller, str], method: str) -> No
     assert str(caller.token) not in str(event)
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("patient={a},{b}&code=x,29463-7", "patient=...&code=x,29463-7"),
+        ("patient={a}%2C{b}&_sort=date,code", "patient=...&_sort=date,code"),
+        ("subject:Patient={a},{b}", "subject:Patient=..."),
+        ("patient.identifier={a}-id,{b}-id", "patient.identifier=..."),
+        ("identifier={a}-o,{b}-o", "identifier=..."),
+        ("_filter=patient eq {a} or patient eq {b}", "_filter=..."),
+        ("patient={a}&code=29463-7", "patient={a}&code=29463-7"),
+    ],
+)
+def test_a_patient_is_not_told_whom_else_a_search_was_about(served: Served, query: str, told: str) -> None:
+    """C17, A17: who asked for several patients at once told the ledger, and none of them who the others are"""
+    caller = served.caller()
+    a, b = (f"{name}-{secrets.token_hex(8)}" for name in "pq")
+    for id in (a, b):
+        person = patient(id=id, identifier=[{"value": f"{id}-id"}])
+        assert caller("PUT", f"Patient/{id}", person).status_code == 201
+        kept = observation(id, id=f"o-{id}", identifier=[{"value": f"{id}-o"}])
+        assert caller("PUT", f"Observation/o-{id}", kept).status_code == 201
+    answer = caller("GET", f"Observation?{query.format(a=a, b=b)}".replace(" ", "%20"))
+    assert answer.status_code == 200
+    events = {_patients(event)[0]: event for event in served.events(answer)}
+    assert f"Patient/{a}" in events
+    for whose, event in events.items():
+        other = a if whose == f"Patient/{b}" else b
+        assert _asked(event) == f"GET /Observation?{told.format(a=a, b=b)}"
+        assert other not in str(event) + _asked(event)
+
+
 def test_reads_of_every_kind(served: Served, own: tuple[str, Caller, str]) -> None:
     """R4 http.html: each interaction by its code and with the versions that were served"""
     id, caller, reference = own

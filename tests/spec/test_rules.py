@@ -51,6 +51,11 @@ def masking(*labels: str) -> list[dict[str, Any]]:
     return [{"op": "add", "path": "/securityLabel", "value": said}]
 
 
+def sections(*codes: str) -> dict[str, Any]:
+    """The part of a choice's provision that names sections of the record."""
+    return {"class": [{"system": f"{OWN}/CodeSystem/profile-section", "code": code} for code in codes]}
+
+
 def everywhere(caller: Caller, patient: str, reference: str) -> list[str]:
     """The ways by which the resource comes out to the caller, or shows that it is there."""
     type, _, id = reference.partition("/")
@@ -202,6 +207,23 @@ def test_a_professional_declares_what_the_patient_said(record: Record) -> None:
     assert caller("GET", kept).status_code == 404
 
 
+def test_no_permit_opens_the_record_of_accesses(record: Record) -> None:
+    """A7, A17: it names what is masked, and is for the holder, the médecin traitant and who acted"""
+    name = {"to": (record.doctor.reference,), **sections("DOCUMENTS", "CONFIDENTIALITE")}
+    record.holder.create(choice(record.id, "access", **name))
+    record.holder.create(choice(record.id, "BTG", **sections("CONFIDENTIALITE")))
+    seen_by_all, masked = (record.operator.create(document(record.id, *labels)) for labels in ((), ("MASQUE_PS",)))
+    assert record.holder.get(f"AuditEvent?entity={masked}&_count=100")["entry"]
+    emergency = record.doctor.caller("user/*.rs", patient=record.id, mode="bris_de_glace", reason="coma")
+    for caller in (record.doctor.caller(), emergency):
+        assert caller.get(seen_by_all)
+        assert everywhere(caller, record.id, masked) == []
+        assert caller.get(f"AuditEvent?entity={masked}")["total"] == 0
+        assert caller.get(f"AuditEvent?patient={record.id}&action=C")["total"] == 0
+    own = record.doctor.caller().get(f"AuditEvent?entity={seen_by_all}")
+    assert own["entry"], "what the professional did"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -314,6 +336,19 @@ def test_the_holder_masks_and_does_nothing_else_to_what_was_deposited(record: Re
     own = record.holder.create(document(record.id, code="90"))
     assert record.holder("PUT", own, {**record.holder.get(own), "description": "mine"}).status_code == 200
     assert record.holder("DELETE", own).status_code == 204
+
+
+def test_a_token_that_does_not_read_finds_nothing_out_by_patches(record: Record) -> None:
+    """C26: whether a patch can be applied would tell what a professional deposited"""
+    kept = record.doctor.caller().create(document(record.id, description="secret"))
+    writes = record.served.caller("patient/DocumentReference.u", patient=record.id)
+    for value in ("secret", "other"):
+        guess = [{"op": "test", "path": "/description", "value": value}, *masking("MASQUE_PS")]
+        assert writes("PATCH", kept, guess, Content_Type=JSON_PATCH).status_code == 403
+    own = record.holder.create(document(record.id))
+    assert writes("PATCH", own, masking("MASQUE_PS"), Content_Type=JSON_PATCH).status_code == 200
+    both = record.served.caller("patient/DocumentReference.ru", patient=record.id)
+    assert both("PATCH", kept, masking("MASQUE_PS"), Content_Type=JSON_PATCH).status_code == 200
 
 
 def test_the_depositor_patches_metadata_and_nothing_else(record: Record) -> None:
@@ -462,6 +497,49 @@ def test_a_space_that_is_not_open_is_the_holders_alone(record: Record, status: s
     assert caregiver("GET", own).status_code == 404
 
 
+def test_what_was_deleted_is_in_no_history_of_a_space_that_is_not_open(record: Record) -> None:
+    """A1: who deposited it and has nothing else in the record is told that it is shut, too"""
+    caller = record.doctor.caller()
+    kept = caller.create(observation(record.id))
+    assert caller("DELETE", kept).status_code == 204
+    ways = ("Observation/_history?_count=100", "_history?_count=100")
+    assert all(kept in caller("GET", way).text for way in ways)
+    record.holder.create(choice(record.id, "space", "deny"))
+    assert not any(kept in caller("GET", way).text for way in ways)
+
+
+def addressing(patient: str, who: str) -> dict[str, dict[str, Any]]:
+    """By what a professional is addressed in a record -> a resource that addresses them so."""
+    whom, of = {"reference": who}, {"reference": f"Patient/{patient}"}
+    message = {"resourceType": "Communication", "status": "completed", "subject": of}
+    task = {"resourceType": "Task", "status": "requested", "intent": "order", "for": of}
+    meeting = [{"actor": one, "status": "accepted"} for one in (of, whom)]
+    return {
+        "recipient": message | {"recipient": [whom]},
+        "sender": message | {"sender": whom},
+        "owner": task | {"owner": whom},
+        "requester": task | {"requester": whom},
+        "participant": {"resourceType": "Appointment", "status": "proposed", "participant": meeting},
+        "permit": choice(patient, "access", to=(who,)) | {"status": "inactive"},
+    }
+
+
+@pytest.mark.parametrize("by", addressing("", ""))
+@pytest.mark.parametrize("shut", ["opposed", "blocked for everybody"])
+def test_who_is_addressed_in_a_record_loses_it_with_the_rest(record: Record, by: str, shut: str) -> None:
+    """A1, A5: a search that names no patient finds it no more than a read, though no other statement is about them"""
+    caller = record.doctor.caller()
+    kept = record.operator.create(addressing(record.id, record.doctor.reference)[by])
+    type, _, id = kept.partition("/")
+    assert caller.get(kept)
+    assert caller.get(f"{type}?_id={id}")["total"] == 1
+    if shut == "opposed":
+        record.holder.create(choice(record.id, "space", "deny"))
+    else:  # nobody can tell what it refuses, so that it refuses all
+        record.operator.create(choice(record.id, "access", "deny", to=("Group/all",)))
+    assert everywhere(caller, record.id, kept) == []
+
+
 def test_the_holder_does_not_open_a_space_nor_change_who_he_is(record: Record) -> None:
     """A16: identity traits, the space and the médecin traitant are the server's to say; a client changes nothing"""
     path = f"Patient/{record.id}"
@@ -575,6 +653,32 @@ def test_a_meeting_of_two_patients_is_seen_by_whom_neither_bars(record: Record) 
     assert "with all" in everywhere(caller, record.id, kept)
     theirs.create(choice(second, "access", "deny", to=(record.doctor.reference,)))
     assert everywhere(caller, record.id, kept) == []
+
+
+@pytest.mark.parametrize("bars", [True, False])
+def test_a_launch_for_one_patient_shows_no_meeting_that_another_bars(record: Record, bars: bool) -> None:
+    """A5, C23: a token for one record is told what the other patient of a meeting says of its professional, too"""
+    second, theirs = record.served.patient()
+    record.holder.create(choice(record.id, "access", to=(record.doctor.reference,), **sections("AGENDA", "IDENTITE")))
+    participants = [{"actor": {"reference": f"Patient/{id}"}, "status": "accepted"} for id in (record.id, second)]
+    kept = record.operator.create({"resourceType": "Appointment", "status": "proposed", "participant": participants})
+    if bars:
+        theirs.create(choice(second, "access", "deny", to=(record.doctor.reference,)))
+    found = everywhere(record.doctor.caller("patient/*.rs", patient=record.id), record.id, kept)
+    assert (found == []) == bars
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("bris_de_glace", "BTG"), ("centre_15", "ETREAT")])
+def test_an_emergency_shows_no_meeting_with_another_patient(record: Record, mode: str, kind: str) -> None:
+    """A10, A11: it is of one patient, whatever that one opened besides"""
+    second, _ = record.served.patient()
+    record.holder.create(choice(record.id, kind, **sections("AGENDA")))
+    caller = record.doctor.caller("user/*.rs", patient=record.id, mode=mode, reason="coma", regulator=True)
+    for patients, is_seen in (((record.id,), True), ((record.id, second), False), ((second, record.id), False)):
+        participants = [{"actor": {"reference": f"Patient/{id}"}, "status": "accepted"} for id in patients]
+        meeting = {"resourceType": "Appointment", "status": "proposed", "participant": participants}
+        kept = record.operator.create(meeting)
+        assert bool(everywhere(caller, record.id, kept)) == is_seen
 
 
 def test_too_many_records_are_asked_for_by_name(record: Record) -> None:
