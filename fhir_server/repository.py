@@ -1119,7 +1119,12 @@ def _refuse_in_other_records(decision: Decision, stored: Stored) -> None:
 
 
 #: What makes a definition of HL7's the one that it is, whoever writes down the rest of it.
-_OF_THE_DEFINITION = ("url", "code", "type", "kind")
+_OF_THE_DEFINITION = {
+    "CompartmentDefinition": ("url", "code"),
+    "OperationDefinition": ("url", "code", "kind"),
+    "SearchParameter": ("url", "code", "type"),
+    "StructureDefinition": ("url", "kind", "type"),
+}
 _HL7 = "http://hl7.org/fhir/"
 
 
@@ -1134,7 +1139,7 @@ def _refuse_sealed(existing: Stored, instead: Resource | None = None) -> None:
         raise MethodNotAllowed(f"{existing.reference} is the server's own record and cannot be changed.")
     if existing.origin != CARRIED or existing.type in ("CodeSystem", "ValueSet"):
         return
-    if instead is None or not _is_of_hl7(instead, json.parse(existing.body or b"{}")):
+    if instead is None or not _is_of_hl7(instead, json.parse(existing.body or b"")):
         raise MethodNotAllowed(
             f"{existing.reference} comes with the server and says what it does: it cannot be changed; "
             f"a {existing.type} of yours needs another id."
@@ -1143,6 +1148,7 @@ def _refuse_sealed(existing: Stored, instead: Resource | None = None) -> None:
 
 def _is_of_hl7(instead: Resource, carried: Resource) -> bool:
     """Whether both are one and the same definition of HL7's, in other words."""
-    if not str(carried.get("url", "")).startswith(_HL7):
+    names = _OF_THE_DEFINITION.get(carried["resourceType"], ())
+    if not names or not str(carried.get("url", "")).startswith(_HL7):
         return False
-    return all(instead.get(name) == carried.get(name) for name in _OF_THE_DEFINITION)
+    return all(instead.get(name) == carried.get(name) for name in names)
