@@ -269,6 +269,25 @@ def test_a_body_over_the_limit_is_413(fhir):
     assert issues[0]["code"] == "too-long"
 
 
+@pytest.mark.parametrize("version", ["3.0", '"5.0"', "4.3"])
+def test_a_resource_of_another_fhir_is_415(fhir, new_patient, by_tag, version):
+    """R4 http.html#version-parameter: what is not of the server's version is not taken for it"""
+    headers = {"Content-Type": f"application/fhir+json; fhirVersion={version}"}
+    response = fhir.post("Patient", body=json.dumps(new_patient()), headers=headers)
+
+    fhir.issues(response, 415)
+    assert fhir.found("Patient", by_tag) == set()
+
+
+@pytest.mark.parametrize("criteria", ["_count=1", "_sort=family", "_total=none"])
+def test_what_shapes_an_answer_is_no_criterion(fhir, criteria):
+    """R4 http.html#cdelete: a parameter that says nothing of the resources must not mean all of them"""
+    (issue,) = fhir.issues(fhir.request("DELETE", f"Patient?{criteria}"), 400)
+
+    assert "criteria" in issue["diagnostics"]
+    assert "did you mean" not in issue["diagnostics"]
+
+
 def test_xml_patch_is_415_with_what_is_read(fhir, patient):
     """docs/operating.md: JSON Patch and FHIRPath Patch"""
     response = fhir.request(

@@ -988,7 +988,7 @@ class Repository:
         self.decide("update", type)
         existing, may = self._reach("update", type, id)
         if existing is not None and existing.body is not None and may:
-            _refuse_sealed(existing)
+            _refuse_sealed(existing, resource)
             _hold(if_match, existing)
             return self._put(type, id, resource, "PUT", existing, existing.version, "update"), False
         # From here on what is hidden and what is not there are the same, as long as they can be.
@@ -1019,7 +1019,7 @@ class Repository:
                 return "unchanged"
             check(resource)
             if current and not origin:
-                _refuse_sealed(current)
+                _refuse_sealed(current, resource)
             interaction = "update" if current else "create"
             made = self._made(type, id, resource, "PUT", last.version if last else 0, interaction, last, loaded=True)
             newest[key] = self._keep(made._replace(origin=origin), current)
@@ -1285,16 +1285,37 @@ def _refuse_in_other_records(decision: Decision, stored: Stored) -> None:
         raise Forbidden(f"This {stored.type} belongs to another patient's record, too.")
 
 
-def _refuse_sealed(existing: Stored) -> None:
+#: What makes a definition of HL7's the one that it is, whoever writes down the rest of it.
+_OF_THE_DEFINITION = {
+    "CompartmentDefinition": ("url", "code"),
+    "OperationDefinition": ("url", "code", "kind"),
+    "SearchParameter": ("url", "code", "type"),
+    "StructureDefinition": ("url", "kind", "type"),
+}
+_HL7 = "http://hl7.org/fhir/"
+
+
+def _refuse_sealed(existing: Stored, instead: Resource | None = None) -> None:
     """
     Raise MethodNotAllowed for what the server wrote of itself, and for the conformance resources that say what it does.
 
-    Terminologies that come along may give way: what is loaded goes before what is carried.
+    Terminologies that come along may give way: what is loaded goes before what is carried.  And so may our short form
+    of a definition of HL7's, to HL7's own text of it.  instead: what is to take its place, if it is not a part of it.
     """
     if existing.origin == "server":
         raise MethodNotAllowed(f"{existing.reference} is the server's own record and cannot be changed.")
-    if existing.origin == CARRIED and existing.type not in ("CodeSystem", "ValueSet"):
+    if existing.origin != CARRIED or existing.type in ("CodeSystem", "ValueSet"):
+        return
+    if instead is None or not _is_of_hl7(instead, json.parse(existing.body or b"")):
         raise MethodNotAllowed(
             f"{existing.reference} comes with the server and says what it does: it cannot be changed; "
             f"a {existing.type} of yours needs another id."
         )
+
+
+def _is_of_hl7(instead: Resource, carried: Resource) -> bool:
+    """Whether both are one and the same definition of HL7's, in other words."""
+    names = _OF_THE_DEFINITION.get(carried["resourceType"], ())
+    if not names or not str(carried.get("url", "")).startswith(_HL7):
+        return False
+    return all(instead.get(name) == carried.get(name) for name in names)

@@ -19,6 +19,8 @@ from fhir_server.fhir.outcome import BadRequest, TooLarge, UnsupportedMediaType,
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json", "application/json+fhir"})
 XML_TYPES = frozenset({"application/fhir+xml", "application/xml", "text/xml", "application/xml+fhir"})
 JSON_PATCH = "application/json-patch+json"
+#: What `fhirVersion` may say of a resource.  R4: http.html#version-parameter
+VERSIONS = ("4.0", "4.0.1")
 FORM = "application/x-www-form-urlencoded"
 #: The longest query, in a URL or a form.
 MAX_QUERY = 65_536
@@ -135,10 +137,18 @@ def read_http_date(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def _parameter(content_type: str, name: str) -> str:
+    """The value of a parameter of a Content-Type, in lower case; empty if it is not given."""
+    return content_type.lower().partition(f"{name}=")[2].partition(";")[0].strip().strip('"')
+
+
 def _reader(media_type: str, given: str) -> Callable[[bytes], dict[str, Any]]:
-    charset = given.lower().partition("charset=")[2].partition(";")[0].strip().strip('"')
+    charset = _parameter(given, "charset")
     if charset and charset not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(f"FHIR is written in UTF-8, not `{charset}`.")
+    version = _parameter(given, "fhirversion")
+    if version and version not in VERSIONS:
+        raise UnsupportedMediaType(f"Resources of FHIR 4.0 are read here, not those of `{version}`.")
     if media_type in JSON_TYPES:
         return json.parse
     if media_type in XML_TYPES:

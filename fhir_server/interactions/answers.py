@@ -13,6 +13,7 @@ from fhir_server.fhir.outcome import BadRequest, Issue, PreconditionFailed, oper
 from fhir_server.fhir.results import FORMAT
 from fhir_server.fhir.types import TYPES
 from fhir_server.repository import Criteria, Repository
+from fhir_server.search.parser import RESULT_PARAMETERS
 from fhir_server.storage.documents import Stored
 from fhir_server.validation import structure
 
@@ -74,6 +75,9 @@ def criteria_of(repository: Repository, type: str, text: str) -> Criteria:
         raise PreconditionFailed(
             "A conditional interaction needs criteria, such as `identifier=system|value`; else give an id in the URL."
         )
+    for name, _ in pairs:
+        if name in RESULT_PARAMETERS:
+            raise BadRequest(f"`{name}` shapes the answer of a search; criteria say which {type} is meant.")
     return Criteria(query_text(pairs), repository.reader().expression(type, pairs))
 
 

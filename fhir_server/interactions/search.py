@@ -111,7 +111,8 @@ def _search(
     found = page(repository, wheres, asked.orders, count, start, most)
     total: int | None = len(found.stored) if not found.after and not found.before else None
     if total is None and total_asked != "none":
-        total = _at_most(_total(repository, wheres, exactly=total_asked == "accurate"), most)
+        # Whoever asks for an estimate asks for a number: what is counted is one, too.
+        total = _at_most(_total(repository, wheres, exactly=total_asked in ("accurate", "estimate")), most)
     entries = [one for stored in found.stored for one in _entries(repository, asked, stored, subset)]
     for stored in included(repository, found.stored, asked.includes):
         entries.append(search_entry(f"{request.base}/{stored.reference}", served(stored.body, subset), "include"))

@@ -7,7 +7,7 @@ from base64 import b64decode
 from collections.abc import Iterable
 
 from fhir_server.fhir import json, xml
-from fhir_server.fhir.http import JSON_TYPES, XML_TYPES
+from fhir_server.fhir.http import JSON_TYPES, VERSIONS, XML_TYPES
 from fhir_server.fhir.outcome import NotAcceptable
 
 JSON = "application/fhir+json"
@@ -83,7 +83,7 @@ def _ranges(accept: str) -> list[tuple[str, float]]:
     for part in accept.split(","):
         media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
         values = dict(parameter.partition("=")[::2] for parameter in parameters)
-        if values.get("fhirversion", "4.0").strip('"') not in ("4.0", "4.0.1"):
+        if values.get("fhirversion", "4.0").strip('"') not in VERSIONS:
             continue
         try:
             quality = float(values.get("q", "1"))

@@ -340,7 +340,11 @@ def _refuse_modifier(parameter: Parameter, modifier: str) -> None:
 
 def modifiers(parameter: Parameter) -> tuple[str, ...]:
     """The modifiers that the parameter takes besides `:missing` and the types that a reference is narrowed to."""
-    return ("not",) if parameter.code == "_id" else MODIFIERS.get(parameter.type, ())
+    if parameter.code == "_id":
+        return ("not",)
+    takes = MODIFIERS.get(parameter.type, ())
+    # An identifier alone has a type beside its system.  R4: search.html#token
+    return takes if "Identifier" in follow_types(parameter.walk) else tuple(one for one in takes if one != "of-type")
 
 
 def _known(type: str, name: str, code: str) -> Parameter:

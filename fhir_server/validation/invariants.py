@@ -67,7 +67,7 @@ def invariants(structure: str, severity: str = "error") -> tuple[Invariant, ...]
 @cache
 def _table() -> dict[str, list[dict[str, str]]]:
     table: dict[str, list[dict[str, str]]] = orjson.loads((carried("profiles") / "r4" / "invariants.json").read_bytes())
-    return table | {structure: [*table.get(structure, ()), row] for structure, row in _FURTHER.items()}
+    return table | {structure: [*table.get(structure, ()), *rows] for structure, rows in _FURTHER.items()}
 
 
 def _made(row: dict[str, str], structure: str) -> Iterator[Invariant]:
@@ -224,8 +224,12 @@ _REQUESTS = ("batch", "transaction", "history")
 _RESPONSES = ("batch-response", "transaction-response", "history")
 #: What the standard says beside its invariants.
 _FURTHER = {
-    structure: {"key": key, "severity": "error", "expression": "", "human": ""}
-    for structure, key in (("Bundle.entry", "fullUrl"), ("DomainResource", "contained"), ("Extension", "url"))
+    "Bundle.entry": [
+        {"key": "fullUrl", "severity": "error", "expression": "", "human": ""},
+        {"key": "fullUrl-id", "severity": "warning", "expression": "", "human": ""},
+    ],
+    "DomainResource": [{"key": "contained", "severity": "error", "expression": "", "human": ""}],
+    "Extension": [{"key": "url", "severity": "error", "expression": "", "human": ""}],
 }
 _NESTED = re.compile(r"xtension\[[0-9]+\]\.extension\[[0-9]+\]")
 
@@ -340,19 +344,24 @@ def _version(resource: Resource) -> str:
     return f" version {version_id}" if version_id else ""
 
 
+def _relative_full_url(value: Any, path: str, resource: Resource, root: Resource) -> Iterator[Breach]:
+    """R4: bundle.html, Bundle.entry.fullUrl"""
+    if ":" not in value["fullUrl"]:
+        yield (f"{path}.fullUrl",), f"`fullUrl` is an absolute URL, not {shown(value['fullUrl'])}."
+
+
 def _another_id(value: Any, path: str, resource: Resource, root: Resource) -> Iterator[Breach]:
-    """R4: bundle.html, Bundle.entry.fullUrl.  In a batch or transaction, ids are yet to be given."""
+    """R4: bundle.html, Bundle.entry.fullUrl.  In a batch or transaction, ids are yet to be given.
+
+    Published examples of the standard break it, and what is in the Bundle can be read all the same: it is a warning.
+    """
     full_url, inner = value["fullUrl"], value.get("resource", {})
-    place = f"{path}.fullUrl"
-    if ":" not in full_url:
-        yield (place,), f"`fullUrl` is an absolute URL, not {shown(full_url)}."
-        return
     found = references.parse(full_url)
     if root.get("type") in ("batch", "transaction") or found.id is None or "id" not in inner or found.version:
         return
     if found.type == inner["resourceType"] and found.id != inner["id"]:
         yield (
-            (place,),
+            (f"{path}.fullUrl",),
             f"`fullUrl` ends with another id, {shown(found.id)}, than the resource has, {shown(inner['id'])}.",
         )
 
@@ -380,7 +389,8 @@ BY_HAND = {
     "dom-3": ByHand("contained", _unreferenced),
     "dom-4": ByHand("contained", _contained_meta("versionId", "lastUpdated")),
     "dom-5": ByHand("contained", _contained_meta("security")),
-    "fullUrl": ByHand("fullUrl", _another_id),
+    "fullUrl": ByHand("fullUrl", _relative_full_url),
+    "fullUrl-id": ByHand("fullUrl", _another_id),
     "obs-7": ByHand("component", _same_code),
     "que-2": ByHand("item", _repeated_link_ids),
     "url": ByHand("url", _relative_url),

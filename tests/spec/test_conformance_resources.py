@@ -113,6 +113,19 @@ def test_they_say_what_the_server_does_and_are_not_changed(operator: Caller) -> 
     assert operator("DELETE", made).status_code == 204
 
 
+def test_the_text_of_the_standard_takes_the_place_of_ours(operator: Caller) -> None:
+    """R4 searchparameter.html: HL7's definition, which is longer than ours, is kept as it was sent; another is not"""
+    place = "SearchParameter/Basic-author"
+    ours = operator("GET", place).json
+    longer = {**ours, "publisher": "Health Level Seven International (FHIR Infrastructure)", "status": "draft"}
+
+    for told in ({"code": "writer"}, {"type": "token"}, {"url": "http://example.org/SearchParameter/author"}):
+        assert operator("PUT", place, {**longer, **told}).status_code == 405, told
+    assert operator("PUT", place, longer).status_code == 200
+    read = operator("GET", place).json
+    assert (read["publisher"], read["status"]) == (longer["publisher"], "draft")
+
+
 def test_whoever_has_a_token_reads_them_and_changes_none(served: Served) -> None:
     """rule A18: directory resources and terminologies are readable by any authenticated client"""
     _, patient = served.patient("patient/*.cruds")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from fhir_server.storage import store
 from tests.build import observation, patient
 from tests.calls import BASE, Caller, Served, ids, seen
 
@@ -383,6 +384,19 @@ def test_types_are_merged_in_their_order(operator: Caller, several: str, size: i
 
 def _subjects(page: dict[str, Any]) -> list[str]:
     return [e["resource"]["subject"]["reference"] for e in page["entry"]]
+
+
+@pytest.mark.parametrize(("asked", "total"), [("", None), ("&_total=estimate", 9), ("&_total=accurate", 9)])
+def test_a_total_that_is_asked_for_is_given_however_many_there_are(
+    operator: Caller, several: str, asked: str, total: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4 search.html#total: past what is counted unasked, too"""
+    monkeypatch.setattr(store, "COUNTED", 2)
+    found = operator.get(f"?_tag={several}&_count=2{asked}")
+    procedures = operator.get(f"Procedure?_tag={several}&_count=1{asked}")
+
+    assert found.get("total") == total
+    assert procedures.get("total") == (total and 3)
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 50])

@@ -36,7 +36,10 @@ REFUSED: list[tuple[str, list[str]]] = [
     ("Patient?_query=a", ["`_query`"]),
     ("Patient?_type=Observation", ["`_type`"]),
     # modifiers
-    ("Observation?code:exact=a", ["token", ":exact", ":text", ":of-type"]),
+    ("Observation?code:exact=a", ["token", ":exact", ":text", ":below"]),
+    ("Patient?identifier:exact=a", ["token", ":exact", ":of-type"]),
+    ("Observation?code:of-type=a|b|c", ["token", ":of-type", ":in"]),
+    ("Patient?active:of-type=a|b|c", ["token", ":of-type"]),
     ("Observation?code:txt=a", ["did you mean `:text`?"]),
     ("Patient?family:text=a", ["string", ":contains", ":exact"]),
     ("Patient?family:contain=a", ["did you mean `:contains`?"]),
