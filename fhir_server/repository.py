@@ -391,19 +391,17 @@ class Repository:
         interaction = "history-instance" if id else "history-type" if type else "history-system"
         if type and id:
             last = self._current(type, id) if self._store.follows(type) else self._last_version(type, id)
-            about = _about(last) if last else NOBODY
-            if rests_on_choices(self.actor, interaction):
-                # What has moved from one record to another is judged by both, each version by its own.
-                about |= self._store.records_of(type, id)
+            # What has moved from one record to another is judged by both, each version by its own.
+            about = (_about(last) if last else NOBODY) | self._store.records_of(type, id)
             allowed = self.decide(interaction, type, about or frozenset({_NO_PATIENT})).where
-            if last is None or not allowed_by(allowed, last):
-                raise NotFound(f"{type}/{id} is not known.")
         else:
             allowed = self.decide(interaction, type, None).where if type else self._in_all_types(interaction)
         bounds = (at.low, at.high) if at else None
         found, total = self._store.history(
             type, id, allowed=allowed, limit=limit + 1, since=since, at=bounds, after=after
         )
+        if type and id and not found and (last is None or not allowed_by(allowed, last)):
+            raise NotFound(f"{type}/{id} is not known.")
         # What the server writes of itself has one version and no history: it is its own.
         alone = type and id and not found and last is not None and last.origin == "server"
         if alone and last is not None and not after and last.updated >= (since or last.updated):

@@ -59,6 +59,11 @@ def may_read(who: dict[str, Any], said: dict[str, dict[str, Any]], what: dict[st
     """
     if who["kind"] == "operator" or what["type"] in DIRECTORY:
         return True
+    own = any(reference in who["refs"] for reference in what["depositor"])
+    if what["type"] == "Binary" and not what["documents"] and what["depositor"] and not own:  # nothing has it yet
+        return False
+    if who.get("mode", "normal") != "normal" and len(what["patients"]) > 1:  # A10, A11: the emergency is of one
+        return False
     each = [{**what, "patient": patient} for patient in what["patients"] or ("",)]
     blocks = [to for one in each for to in said[one["patient"]]["blocks"]]
     if who["kind"] != "patient" and any(to in who["refs"] for to in blocks):
