@@ -11,7 +11,7 @@ import re
 import secrets
 import traceback
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -138,7 +138,11 @@ def blueprint(
 
 #: Types that a resource and any other content share; a CDA document is deposited as text/xml.
 _GENERIC = frozenset({"application/json", "text/json", "application/xml", "text/xml"})
+#: What a resource comes as, a Binary too; no type at all is no content of its own.
+_OF_RESOURCES = JSON_TYPES | XML_TYPES | {JSON_PATCH, ""}
 _IS_BINARY = re.compile(rb"""<(\w+:)?Binary\b[^>]*["']http://hl7\.org/fhir["']|"resourceType"\s*:\s*"Binary\"""")
+#: The headers that WSGI has under names of their own.
+_OF_BODY = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 #: A Binary holds whatever was deposited: no browser is to run it as a page of ours.  R4: security.html#binary
 _CONTENT_OF_OTHERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Content-Disposition": "attachment"}
 _TOO_LARGE = "The body is larger than this server reads (FHIR_SERVER_MAX_BODY_BYTES)."
@@ -164,13 +168,13 @@ def read_request(path: str, query: str, base: str) -> FhirRequest:
     """The request on the wire as a value.  A Binary may come as what it holds.  R4: binary.html#rest"""
     if printable(path) != path:
         raise BadRequest("The path holds a character that no FHIR string can hold.")
-    headers = {name.lower(): value for name, value in request.headers.items() if not name.startswith(":")}
-    asked = FhirRequest(request.method, path.strip("/"), base, query_of(query), headers, request.get_data(cache=False))
+    headers = _headers_of(request.environ)
+    asked = FhirRequest(request.method, path.strip("/"), base, query_of(query), headers, _body(headers))
     type, _, id = asked.path.partition("/")
-    known = JSON_TYPES | XML_TYPES | {JSON_PATCH, ""}
     if type != "Binary" or request.method not in ("POST", "PUT") or "/" in id or id.startswith(("_", "$")):
         return asked
-    if asked.content_type in known and (asked.content_type not in _GENERIC or _IS_BINARY.search(asked.body[:4096])):
+    generic = asked.content_type in _GENERIC
+    if asked.content_type in _OF_RESOURCES and (not generic or _IS_BINARY.search(asked.body[:4096])):
         return asked
     binary: dict[str, Any] = {
         "resourceType": "Binary",
@@ -182,6 +186,34 @@ def read_request(path: str, query: str, base: str) -> FhirRequest:
     if asked.body:
         binary["data"] = b64encode(asked.body).decode()
     return FhirRequest(asked.method, asked.path, base, asked.query, headers, b"", resource=binary)
+
+
+def _headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
+    """
+    The headers of a request, by lower-case name.  PEP 3333
+
+    None begins with a colon: so do the words that the server itself adds to an entry of a Bundle.
+
+    >>> _headers_of({"REQUEST_METHOD": "PUT", "HTTP_IF_MATCH": '"1"', "HTTP_:BUNDLE": "entry", "CONTENT_LENGTH": "2"})
+    {'if-match': '"1"', 'content-length': '2'}
+    """
+    headers = {}
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            name = key[5:].replace("_", "-").lower()
+            if name not in _OF_BODY and not name.startswith(":"):
+                headers[name] = value
+    for name, key in _OF_BODY.items():
+        if environ.get(key):
+            headers[name] = environ[key]
+    return headers
+
+
+def _body(headers: Mapping[str, str]) -> bytes:
+    """The body.  There is none without a length or a coding.  RFC 9112 s. 6.3"""
+    if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
+        return b""
+    return request.get_data(cache=False)
 
 
 def write_error(error: FhirError, query: str, request_id: str) -> Response:
