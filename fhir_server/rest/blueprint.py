@@ -72,18 +72,18 @@ def blueprint(
         trail = Trail("", request.method, "/" + path, query, request.remote_addr, request_id)
         try:
             if path == "metadata" and request.method in ("GET", "HEAD"):
-                return _write(statement, query, request_id)
+                return _write(statement, query_of(query), request_id)
             if path == ".well-known/smart-configuration" and request.method in ("GET", "HEAD"):
                 return Response(json.dumps(configuration), content_type="application/json")
             with under_way():
-                response = _answer(path, query, trail)
-            return _write(response, query, request_id)
+                asked, response = _answer(path, query, trail)
+            return _write(response, asked.query, request_id, raw=_raw(asked))
         except FhirError as error:
             return write_error(error, query, request_id)
         except Exception as error:
             return write_error(unforeseen(error), query, request_id)
 
-    def _answer(path: str, query: str, trail: Trail) -> FhirResponse:
+    def _answer(path: str, query: str, trail: Trail) -> tuple[FhirRequest, FhirResponse]:
         seen: list[FhirRequest] = []
         guessed: list[Repository] = []
 
@@ -114,8 +114,8 @@ def blueprint(
         try:
             asked = seen[0] if seen else read_request(path, query, base)
             trail.interaction, run = router.find(asked)
-            if not _raw(asked.query):
-                negotiation.format_of(asked.query, request.headers.get("Accept"))
+            if not _raw(asked):
+                negotiation.format_of(asked.query, asked.headers.get("accept"))
             response = run(asked, repository)
         except FhirError as error:
             repository.record(error)
@@ -131,7 +131,7 @@ def blueprint(
             repository.record(failure)
             raise failure from error
         repository.record()
-        return response
+        return asked, response
 
     return rest
 
@@ -145,6 +145,7 @@ _IS_BINARY = re.compile(rb"""<(\w+:)?Binary\b[^>]*["']http://hl7\.org/fhir["']|"
 _OF_BODY = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 #: A Binary holds whatever was deposited: no browser is to run it as a page of ours.  R4: security.html#binary
 _CONTENT_OF_OTHERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Content-Disposition": "attachment"}
+_EVERY_ANSWER = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _TOO_LARGE = "The body is larger than this server reads (FHIR_SERVER_MAX_BODY_BYTES)."
 
 
@@ -220,23 +221,24 @@ def write_error(error: FhirError, query: str, request_id: str) -> Response:
     """The OperationOutcome of a failure, in the client's format where it has one, else in JSON."""
     response = FhirResponse.of(error.status, error.outcome(), error.headers)
     try:
-        return _write(response, query, request_id)
+        return _write(response, query_of(query), request_id)
     except FhirError:
-        return _write(response, "_format=json", request_id)
+        return _write(response, (("_format", "json"),), request_id)
 
 
-def _write(response: FhirResponse, query: str, request_id: str) -> Response:
-    asked = query_of(query)
+def _write(
+    response: FhirResponse, query: tuple[tuple[str, str], ...], request_id: str, *, raw: bool = False
+) -> Response:
+    """raw: whether the content of a Binary is asked for."""
     body, media_type = response.body, negotiation.JSON
-    headers = dict(response.headers)
-    if body is not None and response.status == 200 and _raw(asked):
+    headers = {**response.headers, **_EVERY_ANSWER}
+    if body is not None and response.status == 200 and raw:
         body, media_type = negotiation.raw(body)
         headers |= _CONTENT_OF_OTHERS
     elif body is not None:
-        media_type = negotiation.format_of(asked, request.headers.get("Accept"))
-        pretty = any(name == "_pretty" and value != "false" for name, value in asked)
+        media_type = negotiation.format_of(query, request.headers.get("Accept"))
+        pretty = any(name == "_pretty" and value != "false" for name, value in query)
         body = negotiation.write(body, media_type, pretty)
-    headers |= {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     if request_id:
         headers["X-Request-Id"] = request_id
     if body is not None:
@@ -248,12 +250,12 @@ def _write(response: FhirResponse, query: str, request_id: str) -> Response:
     return written
 
 
-def _raw(query: tuple[tuple[str, str], ...]) -> bool:
+def _raw(asked: FhirRequest) -> bool:
     """Whether the content of a Binary is asked for."""
-    parts = request.path.partition("/fhir/")[2].strip("/").split("/")
+    parts = asked.path.split("/")
     if parts[0] != "Binary" or len(parts) not in (2, 4) or parts[-1].startswith(("_", "$")):
         return False
-    return request.method in ("GET", "HEAD") and negotiation.wants_raw(query, request.headers.get("Accept"))
+    return asked.method in ("GET", "HEAD") and negotiation.wants_raw(asked.query, asked.headers.get("accept"))
 
 
 def _bearer() -> str:
