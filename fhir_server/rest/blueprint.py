@@ -95,7 +95,7 @@ def blueprint(
                 seen.append(read_request(path, query, base))
                 guessed.append(repository_for(actor, trail))
                 return router.foresee(seen[0], guessed[0])
-            except FhirError:
+            except (FhirError, HTTPException):  # said when it is known who asks
                 return None
 
         try:
