@@ -328,8 +328,10 @@ def contains(type: str) -> Expression:
 
 def _refuse_modifier(parameter: Parameter, modifier: str) -> None:
     """Raise BadRequest for a modifier that the parameter does not take, and say which it does."""
+    if not modifier or modifier in parameter.named:
+        return
     takes = modifiers(parameter)
-    if not modifier or modifier in takes or modifier in parameter.named:
+    if modifier in takes:
         return
     offered = ", ".join(f":{one}" for one in ("missing", *takes, *parameter.named[:20]))
     did_you = meant(f":{modifier}", [f":{one}" for one in ("missing", *takes, *parameter.named)])

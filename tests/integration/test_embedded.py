@@ -73,17 +73,17 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
-def writing(data_dir: Path) -> subprocess.Popen[str]:
-    """A writer that has told of some writes, and goes on."""
+def writing(data_dir: Path) -> tuple[subprocess.Popen[str], list[str]]:
+    """A writer that goes on, and the writes that it has told of."""
     process = start(WRITER, str(data_dir))
     assert process.stdout
-    for _ in range(20):
-        assert process.stdout.readline().startswith("w-")
-    return process
+    told = [process.stdout.readline().rstrip() for _ in range(20)]
+    assert all(line.startswith("w-") for line in told)
+    return process, told
 
 
 def killed(process: subprocess.Popen[str]) -> list[str]:
-    """The writes the process told of before it was killed."""
+    """The writes that the process told of before it was killed, less what was read already."""
     process.kill()
     told, _ = process.communicate()
     return [line for line in told.splitlines() if line.startswith("w-")]
@@ -219,8 +219,8 @@ def test_mongod_killed_while_writing(data_dir: Path) -> None:
 
 def test_owner_killed_while_writing(data_dir: Path) -> None:
     """mongod lives on; the next command joins it and finds what was acknowledged."""
-    process = writing(data_dir)
-    acknowledged = killed(process)
+    process, acknowledged = writing(data_dir)
+    acknowledged += killed(process)
     pid = pid_of(data_dir)
     assert is_running(pid)
     with opened(data_dir) as database, connect(database.uri) as client:
@@ -232,10 +232,10 @@ def test_owner_killed_while_writing(data_dir: Path) -> None:
 
 def test_both_killed_while_writing(data_dir: Path) -> None:
     """The next command starts a mongod and finds what was acknowledged."""
-    process = writing(data_dir)
+    process, acknowledged = writing(data_dir)
     process.send_signal(signal.SIGSTOP)
     kill(pid_of(data_dir))
-    acknowledged = killed(process)
+    acknowledged += killed(process)
     with opened(data_dir) as database, connect(database.uri) as client:
         assert acknowledged
         assert found(client) >= set(acknowledged)

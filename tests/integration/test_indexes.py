@@ -17,7 +17,7 @@ from fhir_server.search.expression import NOTHING, Expression, Filter, InRecord,
 from fhir_server.search.fingerprints import asked
 from fhir_server.search.mongo import to_filter
 from fhir_server.search.parameters import Parameter, parameters, several_records
-from fhir_server.search.parser import MODIFIERS, Reader
+from fhir_server.search.parser import Reader, modifiers
 from fhir_server.search.types.date import PREFIXES
 from fhir_server.search.types.near import FIELD as NEAR
 from fhir_server.storage.documents import CONDITIONAL, HISTORY, MET, history_key
@@ -117,8 +117,8 @@ def queries(type: str, parameter: Parameter) -> Iterator[tuple[str, str]]:
         yield from ((parameter.code, text) for text in ("lt5", "5||mg", "ne5||mg"))
     if parameter.type != "composite" and parameter.code not in ("_id", "_lastUpdated"):
         yield f"{parameter.code}:missing", "false"
-    for modifier in MODIFIERS.get(parameter.type, ()):
-        if modifier not in NEGATIVE and parameter.code != "_id":
+    for modifier in modifiers(parameter):
+        if modifier not in NEGATIVE:
             yield f"{parameter.code}:{modifier}", usual_of(parameter, modifier)
     if parameter.type == "reference":
         yield from ((f"{parameter.code}:{target}", "1") for target in parameter.targets[:2])
