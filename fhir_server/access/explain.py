@@ -28,7 +28,7 @@ _OPENS = {
     "a8_addressed": "addressed",
     "a17_treating_doctor_reads_the_accesses": "treating-doctor-accesses",
 }
-_HIDES = {"a7_masked": "masked", "a15_not_secret": "not-secret"}
+_HIDES = {"a7_masked": "masked", "a10_another_patients": "another-patients", "a15_not_secret": "not-secret"}
 
 
 @dataclass(frozen=True)
