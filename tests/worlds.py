@@ -300,8 +300,8 @@ class World:
         """A resource of some type, and what it takes to be there."""
         pick = self.random
         type = pick.choice(
-            ("DocumentReference",) * 4 + ("Observation",) * 4 + KEPT[2:3] + KEPT[3:4] + ("Appointment",) * 2 +
-            ("Communication",) * 2 + ("Binary", "List", "List", "Condition")
+            ("DocumentReference",) * 4 + ("Observation",) * 4 + ("AllergyIntolerance", "Immunization") +
+            ("Appointment",) * 2 + ("Communication",) * 2 + ("Binary", "List", "List", "Condition")
         )  # fmt: skip
         made = self._of_type(type, self._new_id(), patient, by)
         if by == "operator" and pick.random() < 0.1 and type == "List":

@@ -28,7 +28,8 @@ _OPENS = {
     "a8_addressed": "addressed",
     "a17_treating_doctor_reads_the_accesses": "treating-doctor-accesses",
 }
-_HIDES = {"a7_masked": "masked", "a15_not_secret": "not-secret"}
+#: The sentence of a rule that hides something from a professional.
+HIDES = {"a7_masked": "masked", "a10_another_patients": "another-patients", "a15_not_secret": "not-secret"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def of_resource(case: Case, entry: Entry) -> tuple[Reason, ...]:
         for one in verdicts(case, "read")
         if one.rule.effect != "refuses" and not isinstance(one.said, bool) and matches(one.said, entry)
     ]
-    hiding = [Reason(one.rule.number, _HIDES[one.rule.ask.__name__]) for one in said if one.rule.effect == "hides"]
+    hiding = [Reason(one.rule.number, HIDES[one.rule.ask.__name__]) for one in said if one.rule.effect == "hides"]
     opening = [one for one in said if one.rule.effect == "opens"]
     found = [section for section in sections_of(case.type) if matches(in_section(case, section), entry)]
     if opening and not hiding:
@@ -100,7 +101,7 @@ def in_section(case: Case, section: Section) -> Expression:
 def hidden(case: Case) -> tuple[tuple[Reason, Expression], ...]:
     """What is hidden of the type though it is opened: the reason, and which resources it holds for."""
     return tuple(
-        (Reason(one.rule.number, _HIDES[one.rule.ask.__name__]), one.said)
+        (Reason(one.rule.number, HIDES[one.rule.ask.__name__]), one.said)
         for one in verdicts(case, "read")
         if one.rule.effect == "hides" and not isinstance(one.said, bool)
     )

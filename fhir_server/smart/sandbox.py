@@ -105,7 +105,7 @@ def _clients(base_url: str, credentials: Credentials, logos: Mapping[str, str], 
             scope=CATALOGUE_SCOPE,
             essential=("patient/Patient.r",),
             description={
-                "fr": "Vos dernières mesures et vos prochains rendez-vous, d'un coup d'œil.",
+                "fr": "Vos dernières mesures et vos prochains rendez-vous, d’un coup d’œil.",
                 "en": "Your latest measures and your coming appointments, at a glance.",
             },
             logo=logos["app"],

@@ -123,9 +123,8 @@ class Tokens:
         dead = IndexModel("expires_at", name="expires_at", expireAfterSeconds=0)
         ends = [IndexModel(name, name=name, sparse=True) for name in ENDS]
         of_patients = IndexModel("patient", name="patient", partialFilterExpression={"kind": "patient"})
-        self._tokens.create_indexes(
-            [dead, *ends, of_patients], commitQuorum=0
-        )  # as storage/indexes.py does, and for its reason
+        # As storage/indexes.py does, and for its reason.
+        self._tokens.create_indexes([dead, *ends, of_patients], commitQuorum=0)
 
     def issue(
         self,

@@ -56,7 +56,7 @@ def shown(caller: Caller, path: str, world: World) -> Shown:
     resources = [body] if body["resourceType"] != "Bundle" else [one.get("resource") for one in body.get("entry", ())]
     names = ("{resourceType}/{id}/_history/{meta[versionId]}".format(**one) for one in resources if one)
     total = body.get("total") if "_history?" not in path and "/_history" not in path else None
-    return frozenset(one for one in names if one.partition("/")[2].startswith(world.prefix)), total
+    return frozenset(one for one in names if one.partition("/")[2].startswith(f"{world.prefix}-")), total
 
 
 def compared(world: World, less: Caller, more: Caller, paths: list[str]) -> None:

@@ -2,7 +2,9 @@
 
 Listened to at the driver: for each way to a resource, and each kind of caller, the commands with their collections and
 the shapes of what they ask are the same for a resource that is hidden, one that was deleted while it was hidden, and
-one that never was.  DESIGN section 6: a resource that may not be seen cannot be told from one that is not there
+one that never was.
+
+docs/decisions/0015; R4 security.html#AccessDenied
 """
 
 from __future__ import annotations
@@ -160,7 +162,7 @@ def keep(operator: Caller, patient: str, id: str, label: str, how: str) -> None:
 def test_what_is_hidden_is_looked_for_as_what_is_not_there(
     listened: tuple[Served, Commands], record: dict[str, Any], kind: str
 ) -> None:
-    """The threat list's C2: "timing class" of what is hidden, deleted and absent"""
+    """docs/decisions/0015: of what is hidden, deleted and absent, for each way and kind of caller"""
     served, commands = listened
     _, scope, facts = WHO[kind]
     facts = {name: value.format(**record) if isinstance(value, str) else value for name, value in facts.items()}

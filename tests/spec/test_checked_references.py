@@ -25,7 +25,7 @@ def checking(mongodb_client: MongoClient[dict[str, Any]]) -> Iterator[Served]:
 
 
 def test_what_is_hidden_is_not_told_by_a_check(checking: Served) -> None:
-    """DESIGN section 6: a reference to what is hidden is answered as one to what is not there"""
+    """docs/decisions/0015: a reference to what is hidden is answered as one to what is not there"""
     operator = checking.caller()
     patient, holder = checking.patient()
     operator("PUT", "Practitioner/dr", {"resourceType": "Practitioner", "id": "dr"})

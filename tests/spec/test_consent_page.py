@@ -266,6 +266,15 @@ def test_what_the_page_says(launches: Launching) -> None:
     assert needed == ["VACCINATIONS-read"]
 
 
+#: What every page of a step has.
+OWN_SCRIPTS = ["/static/once.js"]
+
+
+def scripts(page: Any) -> list[str | None]:
+    """Where each script of the page comes from; None for what stands in it."""
+    return [script.get("src") for script in page.findall(".//script")]
+
+
 def test_what_a_page_may_do(launches: Launching) -> None:
     """W3C CSP 3: nothing inline, no frame around it, and its answer leads to the app alone; RFC 9700 s. 4.16"""
     person = browser(launches, launches.person())
@@ -278,7 +287,9 @@ def test_what_a_page_may_do(launches: Launching) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     page = dom(answer)
-    assert page.findall(".//script") == page.findall(".//style") == page.xpath("//@style | //@onclick") == []
+    assert page.xpath("//script[text() or not(@src)] | //style | //@style | //@onclick") == []
+    assert policy["script-src"] == ["'self'"]
+    assert scripts(page) == OWN_SCRIPTS
 
 
 def test_what_apps_and_people_are_called_is_text(launches: Launching) -> None:
@@ -292,11 +303,12 @@ def test_what_apps_and_people_are_called_is_text(launches: Launching) -> None:
     path, form = person.consent(launch)
     answer = person.get(path)
     page = dom(answer)
-    assert page.findall(".//script") == page.xpath("//@onerror") == []
+    assert scripts(page) == OWN_SCRIPTS
+    assert page.xpath("//@onerror") == []
     assert [image.get("src") for image in page.findall(".//img")] == [f"/app-logo/{client.client_id}"]
     assert page.findtext(".//h1").startswith(MARKUP)
     refused = person.post(path.replace("consent", "refuse"), form.sent())
-    assert dom(refused).findall(".//script") == []
+    assert scripts(dom(refused)) == OWN_SCRIPTS
 
 
 def test_each_box_has_a_name(launches: Launching) -> None:

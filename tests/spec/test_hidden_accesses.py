@@ -1,6 +1,6 @@
 """The record of accesses follows what it names: hidden later, it is hidden there; shown again, it is there again.
 
-Rule A2, A4, A17; DESIGN section 6: a resource that may not be seen cannot be told from one that is not there
+Rule A2, A4, A17; docs/decisions/0016; R4 security.html#AccessDenied: what may not be seen is as what is not there
 """
 
 from __future__ import annotations

@@ -298,10 +298,9 @@ def test_a_death_ends_no_token_of_anybody_else(launches: Launching) -> None:
         where = authorization.grant(request, session, frozenset(row.id for row in rows))
     told = launch.redeem(answered(where)["code"]).json
     operator = launches.served().caller()
-    resource = operator.get(f"Patient/{dead}")
     patch = [{"op": "add", "path": "/deceasedBoolean", "value": True}]
     answer = operator("PATCH", f"Patient/{dead}", patch, **{"Content-Type": "application/json-patch+json"})
-    assert answer.status_code == 200, resource
+    assert answer.status_code == 200, answer.text
     assert launches.kept.tokens.find(told["access_token"])
     assert launches.kept.tokens.find(of_living["access_token"])
 

@@ -12,10 +12,12 @@ import pytest
 
 from fhir_server.access import Actor, Choices, Known, decide
 from fhir_server.access.choices import Block, InEmergency, Member, Permit
+from fhir_server.access.explain import HIDES
 from fhir_server.access.rules import DELETING, DEPOSITING, PATCHING, READING, UPDATING, references
 from fhir_server.access.scopes import parse
 from fhir_server.fhir.dates import PARIS
 from fhir_server.fhir.outcome import Forbidden
+from fhir_server.operations.words import words as catalogue
 from fhir_server.search.expression import Expression
 from fhir_server.search.index import entry
 from fhir_server.search.matcher import matches
@@ -347,3 +349,11 @@ def test_fewer_scopes_never_reach_more() -> None:
         for number, interaction in itertools.product((1, 2), ("read", "patch")):
             for fewer in itertools.combinations(words[actor.kind], number):
                 assert reached(actor, fewer, interaction) <= reached(actor, words[actor.kind], interaction)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_whatever_hides_is_explained(language: str) -> None:
+    """docs/privacy.md: $explain-access names each rule that hides something from a professional"""
+    hiding = {rule.ask.__name__ for rule in READING if rule.effect == "hides" and "professional" in rule.kinds}
+    assert hiding == set(HIDES)
+    assert set(HIDES.values()) <= catalogue(language)["reasons"].keys()

@@ -31,6 +31,12 @@ def test_every_language_says_the_same_things(language: str) -> None:
     assert not {key for path in keys(words(language)) for key in path} & METHODS
 
 
+def test_no_line_begins_with_a_sign_of_punctuation() -> None:
+    """French puts a space before some, at which a line must not be broken"""
+    for file in (WEB / "catalogues" / "fr").iterdir():
+        assert not re.findall(r"\w+ [:;?!»]|« ", file.read_text("utf-8")), file.name
+
+
 def test_the_explorer_says_what_the_catalogue_has() -> None:
     said = keys(words("fr")["explorer"])
     readers = ("templates/base.html", "templates/explorer.html", "static/explorer.js", "static/summaries.js")

@@ -160,6 +160,9 @@ def test_a_double_click_decides_once(open_page: Open, site: Site) -> None:
     for _ in range(2):
         page.mouse.click(box["x"] + 5, box["y"] + 5)
         page.wait_for_timeout(200)
+    while not held:  # the test's time-out ends it
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(500)
     assert len(held) == 1
     held[0].continue_()
     assert "code" in at_app(page, site)
