@@ -339,6 +339,7 @@ class Repository:
         To be searched for, along with `where`: nothing is disclosed by it.
         """
         decision = self.decide("search-type", type, self._asked_about(type, where))
+        where = self._blind(type, where)
         return self._joins().last_of_each(type, where, allowed=decision.where, most=most)
 
     def _finder(self, where: Expression) -> Store | Unit | Joins:
