@@ -390,26 +390,32 @@ class Repository:
         served.  Raises NotFound for an instance that never was, or may not be seen.  R4: http.html#history
         """
         interaction = "history-instance" if id else "history-type" if type else "history-system"
+        last = None
         if type and id:
             last = self._current(type, id) if self._store.follows(type) else self._last_version(type, id)
-            # What has moved from one record to another is judged by both, each version by its own.
-            about = (_about(last) if last else NOBODY) | self._store.records_of(type, id)
-            allowed = self.decide(interaction, type, about or frozenset({_NO_PATIENT})).where
+            about = self._ever_about(type, id, last) if rests_on_choices(self.actor, interaction) else NOBODY
+            allowed = self.decide(interaction, type, about).where
+        elif type:
+            allowed = self.decide(interaction, type, self._all_asked(type)).where
         else:
-            allowed = self.decide(interaction, type, None).where if type else self._in_all_types(interaction)
+            allowed = self._in_all_types(interaction)
         bounds = (at.low, at.high) if at else None
         found, total = self._store.history(
             type, id, allowed=allowed, limit=limit + 1, since=since, at=bounds, after=after
         )
-        if type and id and not found and (last is None or not allowed_by(allowed, last)):
+        if id and not found and (last is None or not allowed_by(allowed, last)):
             raise NotFound(f"{type}/{id} is not known.")
         # What the server writes of itself has one version and no history: it is its own.
-        alone = type and id and not found and last is not None and last.origin == "server"
-        if alone and last is not None and not after and last.updated >= (since or last.updated):
+        if last and last.origin == "server" and not found and not after and last.updated >= (since or last.updated):
             found = [last] if at is None or last.updated < at.high else []
             total = len(found)
         self._trail.disclose(found[:limit])
         return self._shown(found), total
+
+    def _ever_about(self, type: str, id: str, last: Stored | None) -> frozenset[str]:
+        """Whose record any version belongs to: what has moved is judged by all of these, each version by its own."""
+        known = (_about(last) if last else NOBODY) | self._store.records_of(type, id)
+        return known or frozenset({_NO_PATIENT})
 
     @property
     def base(self) -> str:
