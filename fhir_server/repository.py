@@ -681,10 +681,11 @@ class Repository:
     def _accesses_shown(self, found: list[Stored]) -> list[Stored]:
         """The AuditEvents among these as who reads their own record sees them: what is hidden by now is left out."""
         told = {n: json.parse(one.body or b"") for n, one in enumerate(found) if one.type == audit.TYPE}
-        hidden = self._hidden_since({one for event in told.values() for one in audit.labels.named(event)})
+        named = {n: audit.labels.named(event) for n, event in told.items()}
+        hidden = self._hidden_since(set().union(*named.values()))
         return [
             one._replace(body=json.dumps(audit.labels.without(told[n], hidden)))
-            if n in told and audit.labels.named(told[n]) & hidden
+            if n in told and named[n] & hidden
             else one
             for n, one in enumerate(found)
         ]
@@ -701,17 +702,10 @@ class Repository:
         known = {one for one in named if one.partition("/")[0] in TYPES}
         if not known:
             return frozenset()
-        seeing = Repository(self._around, self._seeing, self._trail, unit=self._unit)
-        seeing._choices = self._choices
         there = (self._unit or self._store).first_versions(known)
         held = [one for one in there if "labels" in one.entry or DOCUMENTS in one.entry]
-        return frozenset(one.reference for one in held if not seeing.may_read(one))
-
-    @property
-    def _seeing(self) -> Actor:
-        """Who acts, with a scope to read everything: what the rules alone let them see."""
-        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
-        return replace(self.actor, scopes=(Scope(context, "*", "r"),))
+        seen = {one.reference for one in self._unscoped()._judged("read", held, wanted=len(held))}
+        return frozenset(one.reference for one in held if one.reference not in seen)
 
     def _hidden(self, named: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """
@@ -719,15 +713,23 @@ class Repository:
 
         What is not there is hidden, too: its coming would show.
         """
-        unscoped = Repository(self._around, self._seeing, self._trail, unit=self._unit)
-        unscoped._choices = self._choices
+        unscoped = self._unscoped()
         source = self._unit or self._store
         hidden = set(named)
         for type in sorted({type for type, _ in named}):
             ids = frozenset(id for one, id in named if one == type)
             there = source.find(type, Match("_id", IdTest(ids)), allowed=EVERYTHING, limit=len(ids), entries=True)
             hidden -= {(type, one.id) for one in unscoped._judged("read", there, wanted=len(ids))}
+        self._choices = unscoped._choices
         return frozenset(hidden)
+
+    def _unscoped(self) -> Repository:
+        """The same for who acts, with a scope to read everything: what the rules alone let them see."""
+        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
+        actor = replace(self.actor, scopes=(Scope(context, "*", "r"),))
+        found = Repository(self._around, actor, self._trail, unit=self._unit)
+        found._choices = dict(self._choices)  # what it comes to know of who is hidden is not known from here on
+        return found
 
     # --- the record of the request
 
@@ -1196,8 +1198,7 @@ class Repository:
             return True
         if self.actor.kind == "operator" or reference.type == "Patient":
             return self._inside.read(reference.type, str(reference.id)) is not None
-        seeing = Repository(self._around, self._seeing, self._trail, unit=self._inside)
-        stored, may = seeing._reach("read", reference.type, str(reference.id))
+        stored, may = self._unscoped()._reach("read", reference.type, str(reference.id))
         return stored is not None and stored.body is not None and may
 
     @property
