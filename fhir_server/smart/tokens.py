@@ -123,9 +123,8 @@ class Tokens:
         dead = IndexModel("expires_at", name="expires_at", expireAfterSeconds=0)
         ends = [IndexModel(name, name=name, sparse=True) for name in ENDS]
         of_patients = IndexModel("patient", name="patient", partialFilterExpression={"kind": "patient"})
-        self._tokens.create_indexes(
-            [dead, *ends, of_patients], commitQuorum=0
-        )  # as storage/indexes.py does, and for its reason
+        # commitQuorum: as storage/indexes.py has it, and for its reason
+        self._tokens.create_indexes([dead, *ends, of_patients], commitQuorum=0)
 
     def issue(
         self,
@@ -256,8 +255,7 @@ class Tokens:
             together = self._whole if ahead and ahead.by_key else self._served
             return together.ask((hash, ahead))
         with ahead.watching():
-            tokens = self._tokens if ahead.by_key else self._plainly
-            found = tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options).to_list()
+            found = self._plainly.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options).to_list()
         kept = next((document for document in found if _is_token(document)), None)
         return kept, [document for document in found if not _is_token(document)]
 
