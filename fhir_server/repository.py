@@ -609,8 +609,9 @@ class Repository:
         return Case(self.actor, choices, type, now, around.constraint, around.matrix)
 
     def asked_for(self, parameters: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
-        """Note in the record of the request what was asked for in its body."""
-        self._trail.query = urlencode(parameters)
+        """Note in the record of the request what was asked for in its body; of a batch that is no entry's alone."""
+        if self._trail.interaction not in ("batch", "transaction"):
+            self._trail.query = urlencode(parameters)
 
     @property
     def lookups(self) -> Lookups | None:
