@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -24,6 +24,9 @@ VERSIONS = ("4.0", "4.0.1")
 FORM = "application/x-www-form-urlencoded"
 #: The longest query, in a URL or a form.
 MAX_QUERY = 65_536
+#: In English whatever the locale, which `strftime` follows.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,15 @@ def query_text(pairs: tuple[tuple[str, str], ...] | list[tuple[str, str]]) -> st
 
 
 def http_date(moment: datetime) -> str:
-    """The moment as an HTTP date, to the second.  RFC 9110 s. 5.6.7"""
-    return format_datetime(moment.astimezone(UTC), usegmt=True)
+    """
+    The moment as an HTTP date, to the second.  RFC 9110 s. 5.6.7
+
+    >>> http_date(datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC))
+    'Sun, 06 Nov 1994 08:49:37 GMT'
+    """
+    at = moment.astimezone(UTC)
+    day, month = _DAYS[at.weekday()], _MONTHS[at.month - 1]
+    return f"{day}, {at.day:02} {month} {at.year:04} {at.hour:02}:{at.minute:02}:{at.second:02} GMT"
 
 
 def read_http_date(text: str) -> datetime | None:

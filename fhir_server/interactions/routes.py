@@ -6,7 +6,7 @@ table, so that it says what there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -84,8 +84,8 @@ class Router:
         if parts[-1].startswith("$"):
             return _operation(method, parts)
         allowed: list[str] = []
-        for route in ROUTES:
-            names = _match(route.path, parts)
+        for route, steps in _BY_LENGTH.get(len(parts), ()):
+            names = _match(steps, parts)
             if names is None:
                 continue
             if route.method == method:
@@ -124,10 +124,21 @@ class Router:
         return "batch", run
 
 
-def _match(path: str, parts: list[str]) -> dict[str, str] | None:
-    """What the names of the path stand for, if the parts are of its form."""
-    steps = path.split("/")
-    if len(steps) != len(parts) or "" in parts:
+def _by_length(routes: Iterable[Route]) -> dict[int, list[tuple[Route, list[str]]]]:
+    """The routes by the number of their steps, each with its steps, in the order of the table."""
+    found: dict[int, list[tuple[Route, list[str]]]] = {}
+    for route in routes:
+        steps = route.path.split("/")
+        found.setdefault(len(steps), []).append((route, steps))
+    return found
+
+
+_BY_LENGTH = _by_length(ROUTES)
+
+
+def _match(steps: list[str], parts: list[str]) -> dict[str, str] | None:
+    """What the names of a path stand for, if the parts, as many as its steps, are of its form."""
+    if "" in parts:
         return None
     names: dict[str, str] = {}
     for step, part in zip(steps, parts, strict=True):

@@ -11,7 +11,7 @@ import re
 import secrets
 import traceback
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -72,18 +72,18 @@ def blueprint(
         trail = Trail("", request.method, "/" + path, query, request.remote_addr, request_id)
         try:
             if path == "metadata" and request.method in ("GET", "HEAD"):
-                return _write(statement, query, request_id)
+                return _write(statement, query_of(query), request_id)
             if path == ".well-known/smart-configuration" and request.method in ("GET", "HEAD"):
                 return Response(json.dumps(configuration), content_type="application/json")
             with under_way():
-                response = _answer(path, query, trail)
-            return _write(response, query, request_id)
+                asked, response = _answer(path, query, trail)
+            return _write(response, asked.query, request_id, raw=_raw(asked))
         except FhirError as error:
             return write_error(error, query, request_id)
         except Exception as error:
             return write_error(unforeseen(error), query, request_id)
 
-    def _answer(path: str, query: str, trail: Trail) -> FhirResponse:
+    def _answer(path: str, query: str, trail: Trail) -> tuple[FhirRequest, FhirResponse]:
         seen: list[FhirRequest] = []
         guessed: list[Repository] = []
 
@@ -95,7 +95,7 @@ def blueprint(
                 seen.append(read_request(path, query, base))
                 guessed.append(repository_for(actor, trail))
                 return router.foresee(seen[0], guessed[0])
-            except FhirError:
+            except (FhirError, HTTPException):  # said when it is known who asks
                 return None
 
         try:
@@ -114,8 +114,8 @@ def blueprint(
         try:
             asked = seen[0] if seen else read_request(path, query, base)
             trail.interaction, run = router.find(asked)
-            if not _raw(asked.query):
-                negotiation.format_of(asked.query, request.headers.get("Accept"))
+            if not _raw(asked):
+                negotiation.format_of(asked.query, asked.headers.get("accept"))
             response = run(asked, repository)
         except FhirError as error:
             repository.record(error)
@@ -131,16 +131,21 @@ def blueprint(
             repository.record(failure)
             raise failure from error
         repository.record()
-        return response
+        return asked, response
 
     return rest
 
 
 #: Types that a resource and any other content share; a CDA document is deposited as text/xml.
 _GENERIC = frozenset({"application/json", "text/json", "application/xml", "text/xml"})
+#: What a resource comes as, a Binary too; no type at all is no content of its own.
+_OF_RESOURCES = JSON_TYPES | XML_TYPES | {JSON_PATCH, ""}
 _IS_BINARY = re.compile(rb"""<(\w+:)?Binary\b[^>]*["']http://hl7\.org/fhir["']|"resourceType"\s*:\s*"Binary\"""")
+#: The headers that WSGI has under names of their own.
+_OF_BODY = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 #: A Binary holds whatever was deposited: no browser is to run it as a page of ours.  R4: security.html#binary
 _CONTENT_OF_OTHERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Content-Disposition": "attachment"}
+_EVERY_ANSWER = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _TOO_LARGE = "The body is larger than this server reads (FHIR_SERVER_MAX_BODY_BYTES)."
 
 
@@ -164,13 +169,13 @@ def read_request(path: str, query: str, base: str) -> FhirRequest:
     """The request on the wire as a value.  A Binary may come as what it holds.  R4: binary.html#rest"""
     if printable(path) != path:
         raise BadRequest("The path holds a character that no FHIR string can hold.")
-    headers = {name.lower(): value for name, value in request.headers.items() if not name.startswith(":")}
-    asked = FhirRequest(request.method, path.strip("/"), base, query_of(query), headers, request.get_data(cache=False))
+    headers = _headers_of(request.environ)
+    asked = FhirRequest(request.method, path.strip("/"), base, query_of(query), headers, _body(headers))
     type, _, id = asked.path.partition("/")
-    known = JSON_TYPES | XML_TYPES | {JSON_PATCH, ""}
     if type != "Binary" or request.method not in ("POST", "PUT") or "/" in id or id.startswith(("_", "$")):
         return asked
-    if asked.content_type in known and (asked.content_type not in _GENERIC or _IS_BINARY.search(asked.body[:4096])):
+    generic = asked.content_type in _GENERIC
+    if asked.content_type in _OF_RESOURCES and (not generic or _IS_BINARY.search(asked.body[:4096])):
         return asked
     binary: dict[str, Any] = {
         "resourceType": "Binary",
@@ -184,27 +189,56 @@ def read_request(path: str, query: str, base: str) -> FhirRequest:
     return FhirRequest(asked.method, asked.path, base, asked.query, headers, b"", resource=binary)
 
 
+def _headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
+    """
+    The headers of a request, by lower-case name.  PEP 3333
+
+    None begins with a colon: so do the words that the server itself adds to an entry of a Bundle.
+
+    >>> _headers_of({"REQUEST_METHOD": "PUT", "HTTP_IF_MATCH": '"1"', "HTTP_:BUNDLE": "entry", "CONTENT_LENGTH": "2"})
+    {'if-match': '"1"', 'content-length': '2'}
+    """
+    headers = {}
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            name = key[5:].replace("_", "-").lower()
+            if name not in _OF_BODY and not name.startswith(":"):
+                headers[name] = value
+    for name, key in _OF_BODY.items():
+        if environ.get(key):
+            headers[name] = environ[key]
+    return headers
+
+
+def _body(headers: Mapping[str, str]) -> bytes:
+    """The body.  There is none without a length or a coding.  RFC 9112 s. 6.3"""
+    if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
+        return b""
+    return request.get_data(cache=False)
+
+
 def write_error(error: FhirError, query: str, request_id: str) -> Response:
     """The OperationOutcome of a failure, in the client's format where it has one, else in JSON."""
     response = FhirResponse.of(error.status, error.outcome(), error.headers)
     try:
-        return _write(response, query, request_id)
+        return _write(response, query_of(query), request_id)
     except FhirError:
-        return _write(response, "_format=json", request_id)
+        return _write(response, (("_format", "json"),), request_id)
 
 
-def _write(response: FhirResponse, query: str, request_id: str) -> Response:
-    asked = query_of(query)
+def _write(
+    response: FhirResponse, query: tuple[tuple[str, str], ...], request_id: str, *, raw: bool = False
+) -> Response:
+    """raw: whether the content of a Binary is asked for."""
     body, media_type = response.body, negotiation.JSON
-    headers = dict(response.headers)
-    if body is not None and response.status == 200 and _raw(asked):
+    headers = {**response.headers, **_EVERY_ANSWER}
+    if body is not None and response.status == 200 and raw:
         body, media_type = negotiation.raw(body)
         headers |= _CONTENT_OF_OTHERS
     elif body is not None:
-        media_type = negotiation.format_of(asked, request.headers.get("Accept"))
-        pretty = any(name == "_pretty" and value != "false" for name, value in asked)
+        media_type = negotiation.format_of(query, request.headers.get("Accept"))
+        pretty = any(name == "_pretty" and value != "false" for name, value in query)
         body = negotiation.write(body, media_type, pretty)
-    headers |= {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     if request_id:
         headers["X-Request-Id"] = request_id
     if body is not None:
@@ -216,12 +250,12 @@ def _write(response: FhirResponse, query: str, request_id: str) -> Response:
     return written
 
 
-def _raw(query: tuple[tuple[str, str], ...]) -> bool:
+def _raw(asked: FhirRequest) -> bool:
     """Whether the content of a Binary is asked for."""
-    parts = request.path.partition("/fhir/")[2].strip("/").split("/")
+    parts = asked.path.split("/")
     if parts[0] != "Binary" or len(parts) not in (2, 4) or parts[-1].startswith(("_", "$")):
         return False
-    return request.method in ("GET", "HEAD") and negotiation.wants_raw(query, request.headers.get("Accept"))
+    return asked.method in ("GET", "HEAD") and negotiation.wants_raw(asked.query, asked.headers.get("accept"))
 
 
 def _bearer() -> str:

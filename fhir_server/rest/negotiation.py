@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterable
+from functools import lru_cache
 
 from fhir_server.fhir import json, xml
 from fhir_server.fhir.http import JSON_TYPES, VERSIONS, XML_TYPES
@@ -15,6 +16,10 @@ XML = "application/fhir+xml"
 #: What may stand in a Content-Type header: FHIR's code takes line feeds and any letter.
 _MEDIA_TYPE = re.compile("[!-~]+/[ -~]+")
 _ANY_BYTES = "application/octet-stream"
+_OF_FHIR = JSON_TYPES | XML_TYPES
+#: The media ranges that each is an answer to.
+_READ_AS_JSON = JSON_TYPES | {"*/*", "application/*"}
+_READ_AS_XML = XML_TYPES | {"text/*"}
 _SHORT = {"json": JSON, "xml": XML}
 _OFFER = f"Known: {JSON} and {XML}."
 
@@ -36,9 +41,9 @@ def format_of(query: Iterable[tuple[str, str]], accept: str | None) -> str:
     for media_range, quality in wanted:
         if quality <= 0:
             continue
-        if media_range in ("*/*", "application/*", *JSON_TYPES):
+        if media_range in _READ_AS_JSON:
             return JSON
-        if media_range in XML_TYPES or media_range == "text/*":
+        if media_range in _READ_AS_XML:
             return XML
     raise NotAcceptable(f"Nothing of `{accept}` can be had here. {_OFFER}")
 
@@ -52,7 +57,7 @@ def wants_raw(query: Iterable[tuple[str, str]], accept: str | None) -> bool:
     if any(name == "_format" for name, _ in query):
         return False
     ranges = [media_range for media_range, quality in _ranges(accept or "") if quality > 0]
-    return "text/html" in ranges or not any(found in JSON_TYPES | XML_TYPES for found in ranges)
+    return "text/html" in ranges or _OF_FHIR.isdisjoint(ranges)
 
 
 def raw(body: bytes) -> tuple[bytes, str]:
@@ -77,7 +82,8 @@ def _known(media_type: str, asked: str) -> str:
     raise NotAcceptable(f"`_format={asked}` cannot be had here. {_OFFER}")
 
 
-def _ranges(accept: str) -> list[tuple[str, float]]:
+@lru_cache(maxsize=128)
+def _ranges(accept: str) -> tuple[tuple[str, float], ...]:
     """(media range, quality) of each part; those for another FHIR are left out.  R4: http.html#version-parameter"""
     found = []
     for part in accept.split(","):
@@ -91,4 +97,4 @@ def _ranges(accept: str) -> list[tuple[str, float]]:
             quality = 0.0
         if media_range:
             found.append((media_range, quality))
-    return found
+    return tuple(found)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import structlog
@@ -25,7 +26,27 @@ SHAPES = 1_000
 #: What parts the field of a key from its value.  search/keys.py
 _SEPARATOR = re.compile("[<=>?]")
 
+_UNWATCHED = nullcontext()
+
 log = structlog.get_logger()
+
+
+class _Watched:
+    """A stretch of time: `tell` is told its seconds at its end, if it was no shorter than `at_least`."""
+
+    __slots__ = ("_at_least", "_tell", "_began")
+
+    def __init__(self, at_least: float, tell: Callable[[float], None]):
+        self._at_least = at_least
+        self._tell = tell
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        seconds = time.monotonic() - self._began
+        if seconds >= self._at_least:
+            self._tell(seconds)
 
 
 class SlowQueries:
@@ -40,25 +61,17 @@ class SlowQueries:
         self._at_least = at_least_ms / 1000
         self._explained: dict[tuple[str, str], float] = {}
 
-    @contextmanager
     def watching(
         self, collection: str, query: Filter, *, pipeline: Sequence[Mapping[str, Any]] = (), order: Sequence[str] = ()
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """
         Log what happens within, if that takes long, however it ends.
 
         pipeline: the whole aggregation, if it is one.  order: the parameters that are sorted by.
         """
         if not self._at_least:
-            yield
-            return
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            seconds = time.monotonic() - began
-            if seconds >= self._at_least:
-                self._tell(collection, query, pipeline, order, seconds)
+            return _UNWATCHED
+        return _Watched(self._at_least, partial(self._tell, collection, query, pipeline, order))
 
     def _tell(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
@@ -66,24 +66,37 @@ class Retry(Exception):
     """Another writer came first: run the work again on what is there now."""
 
 
-@contextmanager
-def answering() -> Iterator[None]:
-    """MongoDB's failures as ours.  A conflict between writers is left to `Store.run`."""
-    try:
-        yield
-    except (errors.ExecutionTimeout, errors.NetworkTimeout) as error:
-        raise Unavailable("The query took too long; narrow it, or try again.", headers={"Retry-After": "5"}) from error
-    except errors.DocumentTooLarge as error:
-        raise TooLarge(_TOO_LARGE) from error
-    except errors.OperationFailure as error:
+class _Answering:
+    """What `answering` holds.  It keeps nothing, so there is one for all."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        ours = None if error is None else _as_ours(error)
+        if ours:
+            raise ours from error
+
+
+_ANSWERING = _Answering()
+
+
+def answering() -> _Answering:
+    """MongoDB's failures as ours, within this.  A conflict between writers is left to `Store.run`."""
+    return _ANSWERING
+
+
+def _as_ours(error: BaseException) -> FhirError | None:
+    if isinstance(error, errors.ExecutionTimeout | errors.NetworkTimeout):
+        return Unavailable("The query took too long; narrow it, or try again.", headers={"Retry-After": "5"})
+    if isinstance(error, errors.DocumentTooLarge):
+        return TooLarge(_TOO_LARGE)
+    if isinstance(error, errors.OperationFailure):
         # A few kilobytes over the limit, the client lets it pass and the server refuses it.
-        if error.code != _BSON_OBJECT_TOO_LARGE:
-            raise
-        raise TooLarge(_TOO_LARGE) from error
-    except errors.ConnectionFailure as error:
-        if error.has_error_label("TransientTransactionError"):
-            raise
-        raise _away() from error
+        return TooLarge(_TOO_LARGE) if error.code == _BSON_OBJECT_TOO_LARGE else None
+    if isinstance(error, errors.ConnectionFailure) and not error.has_error_label("TransientTransactionError"):
+        return _away()
+    return None
 
 
 @dataclass(frozen=True)

@@ -144,3 +144,16 @@ def test_what_is_quick_is_answered(hurried: Served) -> None:
     """The clock is that of each query; on a busy machine a millisecond may pass even for this one"""
     answers = (hurried.caller()("GET", "Patient/00001").status_code for _ in range(100))
     assert 200 in answers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_body_that_is_too_large(mongodb_client: MongoClient[dict[str, Any]], method: str) -> None:
+    """RFC 9110 s. 15.5.14: 413, of a read as of a write, and recorded as whose it was"""
+    served = serve(mongodb_client, f"test_{secrets.token_hex(8)}", max_body_bytes=1_000_000)
+    caller = served.caller()
+    for _ in range(2):  # who holds the token is known the second time
+        answer = caller(method, "Observation/a", b"{" + b" " * 1_000_001)
+        assert (answer.status_code, answer.json["resourceType"]) == (413, "OperationOutcome")
+    refused = caller.get("AuditEvent?outcome=4&_count=10")
+    assert refused["total"] == 2
+    served.client.drop_database(served.name)
