@@ -339,6 +339,7 @@ class Repository:
         To be searched for, along with `where`: nothing is disclosed by it.
         """
         decision = self.decide("search-type", type, self._asked_about(type, where))
+        where = self._blind(type, where)
         return self._joins().last_of_each(type, where, allowed=decision.where, most=most)
 
     def _finder(self, where: Expression) -> Store | Unit | Joins:
@@ -389,26 +390,32 @@ class Repository:
         served.  Raises NotFound for an instance that never was, or may not be seen.  R4: http.html#history
         """
         interaction = "history-instance" if id else "history-type" if type else "history-system"
+        last = None
         if type and id:
             last = self._current(type, id) if self._store.follows(type) else self._last_version(type, id)
-            # What has moved from one record to another is judged by both, each version by its own.
-            about = (_about(last) if last else NOBODY) | self._store.records_of(type, id)
-            allowed = self.decide(interaction, type, about or frozenset({_NO_PATIENT})).where
+            about = self._ever_about(type, id, last) if rests_on_choices(self.actor, interaction) else NOBODY
+            allowed = self.decide(interaction, type, about).where
+        elif type:
+            allowed = self.decide(interaction, type, self._all_asked(type)).where
         else:
-            allowed = self.decide(interaction, type, None).where if type else self._in_all_types(interaction)
+            allowed = self._in_all_types(interaction)
         bounds = (at.low, at.high) if at else None
         found, total = self._store.history(
             type, id, allowed=allowed, limit=limit + 1, since=since, at=bounds, after=after
         )
-        if type and id and not found and (last is None or not allowed_by(allowed, last)):
+        if id and not found and (last is None or not allowed_by(allowed, last)):
             raise NotFound(f"{type}/{id} is not known.")
         # What the server writes of itself has one version and no history: it is its own.
-        alone = type and id and not found and last is not None and last.origin == "server"
-        if alone and last is not None and not after and last.updated >= (since or last.updated):
+        if last and last.origin == "server" and not found and not after and last.updated >= (since or last.updated):
             found = [last] if at is None or last.updated < at.high else []
             total = len(found)
         self._trail.disclose(found[:limit])
         return self._shown(found), total
+
+    def _ever_about(self, type: str, id: str, last: Stored | None) -> frozenset[str]:
+        """Whose record any version belongs to: what has moved is judged by all of these, each version by its own."""
+        known = (_about(last) if last else NOBODY) | self._store.records_of(type, id)
+        return known or frozenset({_NO_PATIENT})
 
     @property
     def base(self) -> str:
@@ -602,8 +609,9 @@ class Repository:
         return Case(self.actor, choices, type, now, around.constraint, around.matrix)
 
     def asked_for(self, parameters: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
-        """Note in the record of the request what was asked for in its body."""
-        self._trail.query = urlencode(parameters)
+        """Note in the record of the request what was asked for in its body; of a batch that is no entry's alone."""
+        if self._trail.interaction not in ("batch", "transaction"):
+            self._trail.query = urlencode(parameters)
 
     @property
     def lookups(self) -> Lookups | None:
@@ -674,10 +682,11 @@ class Repository:
     def _accesses_shown(self, found: list[Stored]) -> list[Stored]:
         """The AuditEvents among these as who reads their own record sees them: what is hidden by now is left out."""
         told = {n: json.parse(one.body or b"") for n, one in enumerate(found) if one.type == audit.TYPE}
-        hidden = self._hidden_since({one for event in told.values() for one in audit.labels.named(event)})
+        named = {n: audit.labels.named(event) for n, event in told.items()}
+        hidden = self._hidden_since(set().union(*named.values()))
         return [
             one._replace(body=json.dumps(audit.labels.without(told[n], hidden)))
-            if n in told and audit.labels.named(told[n]) & hidden
+            if n in told and named[n] & hidden
             else one
             for n, one in enumerate(found)
         ]
@@ -694,17 +703,10 @@ class Repository:
         known = {one for one in named if one.partition("/")[0] in TYPES}
         if not known:
             return frozenset()
-        seeing = Repository(self._around, self._seeing, self._trail, unit=self._unit)
-        seeing._choices = self._choices
         there = (self._unit or self._store).first_versions(known)
         held = [one for one in there if "labels" in one.entry or DOCUMENTS in one.entry]
-        return frozenset(one.reference for one in held if not seeing.may_read(one))
-
-    @property
-    def _seeing(self) -> Actor:
-        """Who acts, with a scope to read everything: what the rules alone let them see."""
-        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
-        return replace(self.actor, scopes=(Scope(context, "*", "r"),))
+        seen = {one.reference for one in self._unscoped()._judged("read", held, wanted=len(held))}
+        return frozenset(one.reference for one in held if one.reference not in seen)
 
     def _hidden(self, named: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         """
@@ -712,15 +714,23 @@ class Repository:
 
         What is not there is hidden, too: its coming would show.
         """
-        unscoped = Repository(self._around, self._seeing, self._trail, unit=self._unit)
-        unscoped._choices = self._choices
+        unscoped = self._unscoped()
         source = self._unit or self._store
         hidden = set(named)
         for type in sorted({type for type, _ in named}):
             ids = frozenset(id for one, id in named if one == type)
             there = source.find(type, Match("_id", IdTest(ids)), allowed=EVERYTHING, limit=len(ids), entries=True)
             hidden -= {(type, one.id) for one in unscoped._judged("read", there, wanted=len(ids))}
+        self._choices = unscoped._choices
         return frozenset(hidden)
+
+    def _unscoped(self) -> Repository:
+        """The same for who acts, with a scope to read everything: what the rules alone let them see."""
+        context = {"patient": "patient", "backend": "system"}.get(self.actor.kind, "user")
+        actor = replace(self.actor, scopes=(Scope(context, "*", "r"),))
+        found = Repository(self._around, actor, self._trail, unit=self._unit)
+        found._choices = dict(self._choices)  # what it comes to know of who is hidden is not known from here on
+        return found
 
     # --- the record of the request
 
@@ -1189,8 +1199,7 @@ class Repository:
             return True
         if self.actor.kind == "operator" or reference.type == "Patient":
             return self._inside.read(reference.type, str(reference.id)) is not None
-        seeing = Repository(self._around, self._seeing, self._trail, unit=self._inside)
-        stored, may = seeing._reach("read", reference.type, str(reference.id))
+        stored, may = self._unscoped()._reach("read", reference.type, str(reference.id))
         return stored is not None and stored.body is not None and may
 
     @property

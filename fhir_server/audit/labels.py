@@ -62,12 +62,12 @@ def follow(unit: Unit, written: Sequence[Stored], replaced: Sequence[Stored], co
     events = {event.id: event for one in references.items() for event in _accesses(unit, *one)}
     if not events:
         return
-    named = {reference for event in events.values() for reference in _named(event)}
+    named = {reference for event in events.values() for reference in _named_by_key(event)}
     kept = {one.reference: one for one in unit.first_versions(named)}
     changes = [
         change
         for event in events.values()
-        if (change := _change(event, [kept.get(reference) for reference in _named(event)]))
+        if (change := _change(event, [kept.get(reference) for reference in _named_by_key(event)]))
     ]
     if changes:
         unit.collection(TYPE).bulk_write(changes, session=unit.session)
@@ -146,7 +146,8 @@ def _change(event: Stored, of: list[Stored | None]) -> UpdateOne | None:
     return UpdateOne({"_id": event.id}, {"$set": {"labels": sorted(labels), **deposited}})
 
 
-def _named(event: Stored) -> set[str]:
+def _named_by_key(event: Stored) -> set[str]:
+    """As `named`, of an AuditEvent that has come with its index entry alone."""
     keys = (key.removeprefix("entity=") for key in event.entry.get("keys", ()) if key.startswith("entity="))
     return {key.partition("/_history/")[0] for key in keys}
 

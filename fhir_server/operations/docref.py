@@ -15,7 +15,7 @@ from fhir_server.fhir.http import FhirRequest, FhirResponse, query_text
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.results import FORMAT, count_of, refuse_unknown, served, single, subset_asked
 from fhir_server.operations import places
-from fhir_server.operations.parameters import plain
+from fhir_server.operations.parameters import Pairs, query_of
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Expression, InRecord, all_of, any_of, none_of
 from fhir_server.search.parser import Reader
@@ -37,8 +37,6 @@ BEHAVIOUR = (
 _TYPE = "DocumentReference"
 _ORDER = (Order("date", descending=True),)
 
-Pairs = tuple[tuple[str, str], ...]
-
 
 def docref(request: FhirRequest, repository: Repository, type: str) -> FhirResponse:
     """
@@ -47,10 +45,7 @@ def docref(request: FhirRequest, repository: Repository, type: str) -> FhirRespo
     Raises BadRequest where no patient is named and the token is for none, and for what is not understood.
     """
     repository.decide("search-type", type)
-    sent = plain(request)
-    query = (*request.query, *sent)
-    if sent:
-        repository.asked_for(query)
+    query = query_of(request, repository)
     refuse_unknown(query, *KNOWN)
     applied = tuple(pair for pair in query if pair[0] != "_cursor")
     place = f"{request.path}?{query_text([pair for pair in applied if pair[0] not in FORMAT])}"

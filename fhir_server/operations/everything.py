@@ -15,7 +15,7 @@ from fhir_server.fhir.http import FhirRequest, FhirResponse, query_text
 from fhir_server.fhir.outcome import BadRequest, Forbidden
 from fhir_server.fhir.results import count_of, refuse_unknown, served, single, subset_asked
 from fhir_server.fhir.types import TYPES
-from fhir_server.operations.parameters import plain
+from fhir_server.operations.parameters import query_of
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Expression, InRecord, all_of
 from fhir_server.search.parameters import parameters
@@ -28,7 +28,7 @@ KNOWN = ("_count", "_cursor", "_type", "_since", "start", "end")
 
 def everything(request: FhirRequest, repository: Repository, type: str, id: str) -> FhirResponse:
     """200 and a Bundle of type searchset.  Raises NotFound (404), BadRequest (400)."""
-    query = (*request.query, *plain(request))
+    query = query_of(request, repository)
     refuse_unknown(query, *KNOWN)
     repository.open(id)
     count = count_of(query, MOST, MOST) or MOST

@@ -12,7 +12,7 @@ from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.results import FORMAT, SUBSET, count_of, served, single, subset_asked
 from fhir_server.fhir.types import TYPES
 from fhir_server.operations import places
-from fhir_server.operations.parameters import plain
+from fhir_server.operations.parameters import query_of
 from fhir_server.repository import Repository
 from fhir_server.search.expression import Expression, InRecord, Match, all_of
 from fhir_server.search.parser import RESULT_PARAMETERS
@@ -37,15 +37,13 @@ def lastn(request: FhirRequest, repository: Repository, type: str) -> FhirRespon
     Raises BadRequest where no patient is named and the token is for none, and for what is not understood.
     """
     repository.decide("search-type", type)
-    query, sent = request.query, plain(request)
-    applied = [pair for pair in (*query, *sent) if pair[0] != "_cursor"]
-    if sent:
-        repository.asked_for(applied)
+    query = query_of(request, repository)
+    applied = [pair for pair in query if pair[0] != "_cursor"]
     most, where = _max(applied), _where(repository, type, applied)
     count = count_of(applied, MOST, MOST)
     address = f"{request.base}/{request.path}"
     place = f"{request.path}?{query_text([pair for pair in applied if pair[0] not in FORMAT])}"
-    cursor = single((*query, *sent), "_cursor")
+    cursor = single(query, "_cursor")
     after = places.read(repository.position(cursor, place)) if cursor is not None else None
 
     last = repository.last_of_each(type, where, most=most)

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 from fhir_server.fhir.http import FhirRequest, FhirResponse
 from fhir_server.fhir.outcome import BadRequest
 from fhir_server.fhir.results import FORMAT
+from fhir_server.repository import Repository
 from fhir_server.search.types.token import escaped
 from fhir_server.validation import structure
 
 T = TypeVar("T")
 Row = dict[str, Any]
+Pairs = tuple[tuple[str, str], ...]
 
 #: The types that a query can carry, and how JSON writes them.
 _PLAIN: Mapping[str, type] = {
@@ -89,12 +91,17 @@ def given(request: FhirRequest, takes: Mapping[str, str]) -> Given:
     return Given({name: tuple(values) for name, values in found.items()})
 
 
-def plain(request: FhirRequest) -> tuple[tuple[str, str], ...]:
-    """
-    The parameters of a POST as a query would have them: a Coding is a token, and of a concept any coding will do.
+def query_of(request: FhirRequest, repository: Repository) -> Pairs:
+    """What a call asks for in its query and, by POST, in its body, of which the record is told.  Raises BadRequest."""
+    sent = _plain(request)
+    found = (*request.query, *sent)
+    if sent:
+        repository.asked_for(found)
+    return found
 
-    None by GET, which has them in its query.  Raises BadRequest.
-    """
+
+def _plain(request: FhirRequest) -> Pairs:
+    """The parameters of a POST as a query has them: a Coding is a token, and of a concept any coding will do."""
     if request.method != "POST" or (not request.body and request.resource is None):
         return ()
     sent = request.parsed()

@@ -18,6 +18,7 @@ from fhir_server.search.expression import (
     InNoRecord,
     InRecord,
     InRecords,
+    InSeveral,
     Match,
     Not,
     OfTypes,
@@ -91,7 +92,7 @@ def asked(type: str, expression: Expression) -> Iterator[tuple[str, str]]:
                 yield from asked(holder, term)
         case Within(part):
             yield type, part
-        case InRecord() | InRecords() | OnlyInRecords() | InNoRecord():
+        case InRecord() | InRecords() | OnlyInRecords() | InNoRecord() | InSeveral():
             yield type, OWNER
         case Refers(source, code, target, term):
             yield from ((source, code), (source, OWNER), *_urls(source, code, target), *asked(target, term))

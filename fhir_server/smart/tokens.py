@@ -255,8 +255,7 @@ class Tokens:
             together = self._whole if ahead and ahead.by_key else self._served
             return together.ask((hash, ahead))
         with ahead.watching():
-            tokens = self._tokens if ahead.by_key else self._plainly
-            found = tokens.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options).to_list()
+            found = self._plainly.aggregate([{"$match": {"_id": hash}}, ahead.stage], **ahead.options).to_list()
         kept = next((document for document in found if _is_token(document)), None)
         return kept, [document for document in found if not _is_token(document)]
 

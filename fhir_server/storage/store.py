@@ -105,10 +105,10 @@ class Ahead:
     What is looked up in one round trip with the access token: an aggregation over the resources of a type.
 
     asked     what it answers, for whoever asks it afterwards
-    by_key    whoever asks, it is one whole document, that is decided on when it is there
+    by_key    whoever asks, it is whole documents by their ids, that are decided on when they are there
     ids       the `_id`s of all that it may find; None where that cannot be said
-    watching  to be held while it runs: tells of it if it is slow
-    options   of the aggregation it becomes a part of: how long it may take
+    watching  to be held while it runs, where it is not by ids: tells of it if it is slow
+    options   of the aggregation that it becomes a part of, where it is not by ids: how long it may take
     plain     whether it is documents of the server's own, and no resources
     """
 
@@ -291,8 +291,13 @@ class Store:
     def ahead(self, type: str, where: Expression, *, allowed: Expression, limit: int) -> Ahead:
         """As `find`, by id from the first on, to be looked up along with something else."""
         query = self._filter(type, where, allowed)
-        pipeline = ({"$match": query}, {"$sort": {"_id": 1}}, {"$limit": limit}, {"$project": _SERVED})
-        return self._ahead(type, (type, where, limit), pipeline, query)
+        return Ahead(
+            type,
+            (type, where, limit),
+            ({"$match": query}, {"$sort": {"_id": 1}}, {"$limit": limit}, {"$project": _SERVED}),
+            watching=lambda: self._slow.watching(type, query),
+            options={"maxTimeMS": self.timeout_ms},
+        )
 
     def ahead_of_read(self, type: str, id: str, *, allowed: Expression) -> Ahead:
         """As `read`, where that is allowed, to be looked up along with something else."""
@@ -300,25 +305,7 @@ class Store:
         permitted = self._filter(type, EVERYTHING, allowed)
         if permitted:  # alone, the id leads straight to the document
             query = {"$and": [query, permitted]}
-        pipeline = ({"$match": query}, {"$project": _SERVED})
-        return self._ahead(type, (type, id, allowed), pipeline, query, frozenset((id,)))
-
-    def _ahead(
-        self,
-        type: str,
-        asked: tuple[Any, ...],
-        pipeline: tuple[dict[str, Any], ...],
-        query: Filter,
-        ids: frozenset[str] | None = None,
-    ) -> Ahead:
-        return Ahead(
-            type,
-            asked,
-            pipeline,
-            ids=ids,
-            watching=lambda: self._slow.watching(type, query),
-            options={"maxTimeMS": self.timeout_ms},
-        )
+        return Ahead(type, (type, id, allowed), ({"$match": query}, {"$project": _SERVED}), ids=frozenset((id,)))
 
     def ids(
         self, type: str, where: Expression, *, allowed: Expression, limit: int, session: ClientSession | None = None

@@ -137,7 +137,7 @@ class _ReadBy:
         return [read for head in heads if (read := self._whole(head))]
 
     def _whole(self, head: Stored) -> _Read | None:
-        """The version, read; None if it has been replaced since."""
+        """The version, read; None if it is not there any more."""
 
         def read() -> _Read | None:
             stored = self._kept.store.version(head.type, head.id, head.version)

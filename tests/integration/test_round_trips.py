@@ -91,3 +91,14 @@ def test_an_access_of_a_professional_costs_one_more(
     doctor = served.caller("user/*.cruds", kind="professional", **facts)
     own = doctor.create(observation(record[0])).partition("/")[2]
     assert sorted(sent(commands, doctor, path.format(patient=record[0], one=own))) == OF_CHOICES
+
+
+def test_a_history_asks_whose_the_versions_were_only_where_it_matters(
+    listened: tuple[Served, Commands], record: tuple[str, str]
+) -> None:
+    """docs/decisions/0015: the token, the last version, the versions, how many; the record of the access"""
+    served, commands = listened
+    patient, one = record
+    for caller in (served.caller("system/*.rs"), served.caller("patient/*.rs", patient=patient)):
+        said = sent(commands, caller, f"Observation/{one}/_history")
+        assert sorted(said) == ["aggregate", "aggregate", "find", "find", "insert"]

@@ -203,3 +203,26 @@ def ask(
     if path.endswith("/_history"):  # its filter of access is of the patients that the versions name
         return answer.status_code, Counter((name, where, "") for name, where, _ in commands.sent)
     return answer.status_code, Counter(commands.sent)
+
+
+def test_whose_record_something_hidden_is_of_is_not_told_by_what_comes_next(
+    listened: tuple[Served, Commands], record: dict[str, Any]
+) -> None:
+    """The threat list's C2: what is looked up to leave out a display is not remembered for the rest of a transaction"""
+    served, commands = listened
+    operator, caller = served.caller(), served.caller("user/*.cruds", **DOCTOR)
+    hidden = operator.create(observation(record["other"]))
+    looks = []
+    for named in (hidden, "Observation/none"):
+        items = [{"item": {"reference": named, "display": "x"}}]
+        subject = {"reference": f"Patient/{record['p']}"}
+        listed = {"resourceType": "List", "status": "current", "mode": "working", "subject": subject, "entry": items}
+        kept = operator.create(listed)
+        caller.get("Practitioner?_id=none")  # who holds the token is known from here on
+        commands.sent.clear()
+        asked = (entry("GET", kept), entry("GET", f"Observation?patient={record['other']}"))
+        answer = caller("POST", "", transaction(*asked))
+        assert [one["response"]["status"][:3] for one in answer.json["entry"]] == ["200", "200"]
+        assert "display" not in answer.text
+        looks.append(Counter(commands.sent))
+    assert looks[0] == looks[1]

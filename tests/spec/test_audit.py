@@ -360,6 +360,33 @@ def test_a_batch(served: Served) -> None:
     assert f"Patient/{other} is not known" in descriptions
 
 
+def _parameters(name: str, value: str) -> dict[str, Any]:
+    return {"resourceType": "Parameters", "parameter": [{"name": name, "valueString": value}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("Observation/$lastn", "patient"), ("DocumentReference/$docref", "patient"), ("Patient/{}/$everything", "_type")],
+)
+def test_what_was_asked_for_in_the_body_is_said_as_in_a_query(
+    served: Served, operator: Caller, path: str, name: str
+) -> None:
+    """R4 operations.html#request: by GET or by POST, it is one and the same question"""
+    id, _ = served.patient()
+    sent = _parameters(name, id if name == "patient" else "Patient")
+    answer = operator("POST", path.format(id), sent)
+    assert _asked(only(served, answer)).endswith(f"?{name}={sent['parameter'][0]['valueString']}")
+
+
+def test_a_patient_is_not_told_what_another_entry_of_a_batch_asked_for(served: Served, operator: Caller) -> None:
+    """IHE BALP: one AuditEvent for each patient; the body of one entry is not the question of the others"""
+    id, other = served.patient()[0], served.patient()[0]
+    batch = transaction(
+        entry("POST", "Observation/$lastn", _parameters("patient", other)), entry("GET", f"Patient/{id}"), type="batch"
+    )
+    assert all(other not in repr(event) + _asked(event) for event in served.events(operator("POST", "", batch)))
+
+
 def test_emergency_access_says_why(served: Served) -> None:
     """IHE BALP, v3-PurposeOfUse: the purpose, and the reason that was given"""
     id, _ = served.patient()

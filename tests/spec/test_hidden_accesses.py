@@ -12,7 +12,7 @@ import pytest
 
 from tests.build import observation
 from tests.calls import Caller, Served
-from tests.choices import document
+from tests.choices import LABELS, document
 
 JSON_PATCH = "application/json-patch+json"
 SCOPES = (
@@ -88,6 +88,22 @@ def test_what_is_hidden_later_is_hidden_in_the_record_of_its_accesses(
     found = person.get(f"Patient?_id={patient}&_has:AuditEvent:patient:entity={kept}")
     assert found["total"] == 0
     assert len(accesses(served.caller(), f"entity={kept}&patient={patient}")) >= 5, "it is all there"
+
+
+def test_what_is_counted_by_what_is_hidden_is_nothing(served: Served, laboratory: Caller) -> None:
+    """A2, A17: what was answered along with it is not found by it, by a search nor by $lastn"""
+    patient, _ = served.patient()
+    person = served.caller(SCOPES, patient=patient)
+    shown, hidden = (laboratory.create(observation(patient)) for _ in range(2))
+    laboratory.get(f"Observation?patient={patient}")
+    by_it = f"patient={patient}&_has:AuditEvent:entity:entity={hidden}"
+    ways = (f"Observation?{by_it}", f"Observation/$lastn?{by_it}", f"Observation/$lastn?{by_it}&_count=0")
+    assert all(person.get(way)["total"] for way in ways)
+    said = [{"name": "meta", "valueMeta": {"security": [{"system": LABELS, "code": "INVISIBLE_PATIENT"}]}}]
+    hiding = laboratory("POST", f"{hidden}/$meta-add", {"resourceType": "Parameters", "parameter": said})
+    assert hiding.status_code == 200
+    assert [person.get(way)["total"] for way in ways] == [0, 0, 0]
+    assert person.get(f"Observation/$lastn?patient={patient}&_has:AuditEvent:entity:entity={shown}")["total"] == 1
 
 
 def test_what_is_announced_shows_who_has_seen_it(served: Served, laboratory: Caller) -> None:

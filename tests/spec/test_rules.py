@@ -681,6 +681,14 @@ def test_an_emergency_shows_no_meeting_with_another_patient(record: Record, mode
         assert bool(everywhere(caller, record.id, kept)) == is_seen
 
 
+def test_an_emergency_lists_changes_as_it_finds_what_there_is(record: Record) -> None:
+    """A10: the record that it is about is known, whichever way it is asked"""
+    caller = record.doctor.caller("patient/*.rs", patient=record.id, mode="bris_de_glace", reason="coma")
+    kept = record.operator.create(document(record.id))
+    ways = {"by id", "with all", "type history", "system", "system history"}
+    assert ways <= set(everywhere(caller, record.id, kept))
+
+
 def test_too_many_records_are_asked_for_by_name(record: Record) -> None:
     """A bounded decision: beyond it the query names whose record it asks about"""
     caller = record.doctor.caller()

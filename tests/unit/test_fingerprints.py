@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.fhir.types import TYPES
 from fhir_server.search import fingerprints as module
-from fhir_server.search.expression import InRecord, Present
+from fhir_server.search.expression import InNoRecord, InRecord, InRecords, InSeveral, OnlyInRecords, Present
 from fhir_server.search.fingerprints import CONTAINED, OWNER, asked, fingerprints, places
 from fhir_server.search.index import OF_THE_DOCUMENT
 from fhir_server.search.parameters import parameters
@@ -92,7 +92,9 @@ def test_what_an_expression_asks_for(type: str, name: str, text: str, expected: 
 
 def test_a_record_is_asked_for_by_whose_it_is() -> None:
     """docs/decisions/0002: everything a decision needs is on the document"""
-    assert set(asked("Task", InRecord("1"))) == {("Task", OWNER)}
+    theirs = frozenset({"1"})
+    for where in (InRecord("1"), InRecords(theirs), OnlyInRecords(theirs), InNoRecord(), InSeveral()):
+        assert set(asked("Task", where)) == {("Task", OWNER)}
     assert set(asked("Task", Present("owner"))) == {("Task", "owner")}  # a parameter of its own
 
 
