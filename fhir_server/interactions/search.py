@@ -104,23 +104,30 @@ def _search(
         links = _links(request, path, asked.applied)
         return FhirResponse.of(200, bundle("searchset", links=links, total=counted))
 
+    def place() -> str:
+        # The format of a page is not of the search: a form may name it, where the next link does not.
+        return f"{path}?{query_text([pair for pair in asked.applied if pair[0] not in FORMAT])}"
+
     cursor = single(query, "_cursor")
-    # The format of a page is not of the search: a form may name it, where the next link does not.
-    place = f"{path}?{query_text([pair for pair in asked.applied if pair[0] not in FORMAT])}"
-    start = read_position(repository.position(cursor, place)) if cursor is not None else None
+    start = read_position(repository.position(cursor, place())) if cursor is not None else None
     found = page(repository, wheres, asked.orders, count, start, most)
     total: int | None = len(found.stored) if not found.after and not found.before else None
     if total is None and total_asked != "none":
         # Whoever asks for an estimate asks for a number: what is counted is one, too.
         total = _at_most(_total(repository, wheres, exactly=total_asked in ("accurate", "estimate")), most)
-    entries = [one for stored in found.stored for one in _entries(repository, asked, stored, subset)]
+    if _is_of_contained(asked):
+        entries = [one for stored in found.stored for one in _contained_entries(repository, asked, stored, subset)]
+    else:
+        entries = [
+            search_entry(f"{request.base}/{stored.reference}", served(stored.body, subset)) for stored in found.stored
+        ]
     for stored in included(repository, found.stored, asked.includes):
         entries.append(search_entry(f"{request.base}/{stored.reference}", served(stored.body, subset), "include"))
     if asked.dropped:
         entries.append(outcome_entry(operation_outcome(asked.dropped)))
 
     def onward(found: Page, back: bool) -> str:
-        return repository.cursor(position(found, back=back), place)
+        return repository.cursor(position(found, back=back), place())
 
     links = _links(request, path, asked.applied, found, onward)
     return FhirResponse.of(200, bundle("searchset", entries, links=links, total=total))
@@ -264,11 +271,17 @@ def _containers(asked: _Asked, repository: Repository) -> dict[str, Expression]:
     return wheres
 
 
-def _entries(repository: Repository, asked: _Asked, stored: Stored, subset: Subset | None) -> list[dict[str, Any]]:
-    """The entries of one match: itself, or with `_containedType=contained` what it holds that matches."""
+def _is_of_contained(asked: _Asked) -> bool:
+    """Whether the contained resources are served, and not what contains them."""
+    wanted = single(asked.applied, "_contained") not in (None, "false")
+    return wanted and single(asked.applied, "_containedType") == "contained"
+
+
+def _contained_entries(
+    repository: Repository, asked: _Asked, stored: Stored, subset: Subset | None
+) -> list[dict[str, Any]]:
+    """With `_containedType=contained`, the entries of what a match holds that matches, and of itself if it does."""
     url = f"{repository.base}/{stored.reference}"
-    if single(asked.applied, "_contained") in (None, "false") or single(asked.applied, "_containedType") != "contained":
-        return [search_entry(url, served(stored.body, subset))]
     [(type, where)] = asked.wheres.items()
     resource = json.parse(stored.body or b"")
     base, zone = repository.base, repository.reader().zone

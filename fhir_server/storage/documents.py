@@ -102,9 +102,9 @@ def history_document(stored: Stored) -> dict[str, Any]:
     return _marked(document, stored)
 
 
-def read_current(type: str, document: Mapping[str, Any]) -> Stored:
-    """The current version that a document holds."""
-    return _stored(type, document["_id"], document)
+def read_current(type: str, document: Mapping[str, Any], place: tuple[Any, ...] = ()) -> Stored:
+    """The current version that a document holds, which was found at this place of an order."""
+    return _stored(type, document["_id"], document, place)
 
 
 def read_history(document: Mapping[str, Any]) -> Stored:
@@ -121,7 +121,7 @@ def _marked(document: dict[str, Any], stored: Stored) -> dict[str, Any]:
 
 
 _OF_THE_INDEX = ("owner", "others", "labels", "keys", "dates", "numbers", "strings", "near", "parts", "contained")
-_ENTRY = (*_OF_THE_INDEX, "depositor", "deposited", "held", "documents", "updated")
+_ENTRY = frozenset((*_OF_THE_INDEX, "depositor", "deposited", "held", "documents", "updated"))
 #: What stands in a document beside its index entry.
 NOT_OF_THE_INDEX = frozenset(
     (
@@ -144,7 +144,7 @@ NOT_OF_THE_INDEX = frozenset(
 )
 
 
-def _stored(type: str, id: str, document: Mapping[str, Any]) -> Stored:
+def _stored(type: str, id: str, document: Mapping[str, Any], place: tuple[Any, ...] = ()) -> Stored:
     return Stored(
         type=type,
         id=id,
@@ -154,5 +154,6 @@ def _stored(type: str, id: str, document: Mapping[str, Any]) -> Stored:
         method=document.get("method", "PUT"),
         depositor=tuple(document.get("depositor", ())),
         origin=document.get("origin"),
-        entry={"_id": id, "type": type, **{name: document[name] for name in _ENTRY if name in document}},
+        entry={"_id": id, "type": type} | {name: value for name, value in document.items() if name in _ENTRY},
+        place=place,
     )

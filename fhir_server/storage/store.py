@@ -130,8 +130,7 @@ class Ahead:
         """What was found."""
         if self.plain:
             return Brought(self.asked, [], list(documents))
-        found = [read_current(self.type, document) for document in documents]
-        return Brought(self.asked, [stored._replace(place=(stored.id,)) for stored in found])
+        return Brought(self.asked, [read_current(self.type, one, (one["_id"],)) for one in documents])
 
 
 @dataclass(frozen=True)
@@ -286,7 +285,7 @@ class Store:
                 found = cursor.sort(by).limit(limit).to_list()
         if back:
             found.reverse()
-        return [read_current(type, one)._replace(place=sorting.place(one, order)) for one in found]
+        return [read_current(type, one, sorting.place(one, order)) for one in found]
 
     def ahead(self, type: str, where: Expression, *, allowed: Expression, limit: int) -> Ahead:
         """As `find`, by id from the first on, to be looked up along with something else."""
